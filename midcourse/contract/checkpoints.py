@@ -1,0 +1,72 @@
+"""What is recorded of a checkpoint, and the manifest that stands in its folder."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from midcourse.contract.base import Record
+from midcourse.contract.names import CheckpointName, RunId
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CheckpointReason(StrEnum):
+    """Why a checkpoint was taken."""
+
+    INITIAL = "initial"
+    """Before the first step, so that a crash at any time can be redone exactly."""
+    SCHEDULE = "schedule"
+    COMMAND = "command"
+    BEST = "best"
+    """The watched metric was better than ever before in this branch."""
+    INTERRUPTED = "interrupted"
+    """The process was asked to end (SIGTERM, Ctrl-C) and goes on later."""
+    END = "end"
+    """The run finished or was stopped."""
+
+
+class CheckpointRecord(Record):
+    """What people and the control API know of a checkpoint."""
+
+    run: RunId
+    name: CheckpointName
+    step: int = Field(ge=-1)
+    """The last step completed; a fork from here starts at `step + 1`."""
+    reason: Annotated[CheckpointReason, Field(strict=False)]
+    state_hash: Sha256
+    """Hash of everything that determines the steps to come; equal hashes train to equal bits."""
+    bytes: int = Field(ge=0)
+    created_at: Annotated[datetime, Field(strict=False)]
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """The last values of plain-number metrics when it was taken."""
+    best: bool = False
+    """Best of its branch when it was taken."""
+
+
+class ManifestFile(Record):
+    """One file of a checkpoint."""
+
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Manifest(Record):
+    """`manifest.json`: written last, so a folder without one is not a checkpoint."""
+
+    format: int = 1
+    checkpoint: CheckpointRecord
+    attempt: int = Field(ge=0)
+    journal_position: int = Field(ge=0)
+    """How many journal entries had acted when the state was captured."""
+    revision: int = Field(ge=0)
+    """How many parameter changes the branch has seen; with the step it identifies the state."""
+    cursor: dict[str, JsonValue]
+    """Where in the data the next step begins."""
+    parameters: dict[str, JsonValue]
+    """Live parameter values at capture, for people; the state holds what is loaded."""
+    memory: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the session itself remembers (the best metric so far)."""
+    versions: dict[str, str]
+    files: dict[str, ManifestFile]

@@ -1,0 +1,86 @@
+"""The environment variables by which a launcher tells a trainer who it is, and their reader."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError, field_validator
+
+from midcourse.contract.base import Record, strict_json_loads
+from midcourse.contract.errors import Fault, InvalidInput, faults_of
+from midcourse.contract.names import RunId
+from midcourse.contract.paths import DEFAULT_HOME
+from midcourse.contract.runs import Origin
+
+HOME: Final = "MIDCOURSE_HOME"
+RUN_ID: Final = "MIDCOURSE_RUN_ID"
+ATTEMPT: Final = "MIDCOURSE_ATTEMPT"
+ORIGIN: Final = "MIDCOURSE_ORIGIN"
+API_URL: Final = "MIDCOURSE_API_URL"
+RUN_TOKEN: Final = "MIDCOURSE_RUN_TOKEN"
+
+
+class TrainerEnvironment(Record):
+    """What the environment says to a training program. All of it may be absent."""
+
+    home: Annotated[Path, Field(strict=False)] = DEFAULT_HOME
+    run_id: RunId | None = None
+    """Set: start this run, or continue it where it has begun. Unset: a new run."""
+    attempt: Annotated[int, Field(strict=False, ge=0)] = 0
+    """Which start of the run this is, counted by the launcher from 1; 0 without a launcher."""
+    origin: Origin | None = None
+    api_url: str | None = None
+    """The control API's root, such as `http://127.0.0.1:8080`. Unset: the run is not steered."""
+    run_token: str | None = Field(default=None, repr=False)
+
+    @field_validator("api_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"must start with http:// or https://, not {value!r}")
+        return value.rstrip("/") if value else value
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> "TrainerEnvironment":
+        """Read and check the variables; an empty one counts as unset.
+
+        Raises:
+            InvalidInput: naming each variable that is malformed.
+        """
+        names = {
+            HOME: "home",
+            RUN_ID: "run_id",
+            ATTEMPT: "attempt",
+            ORIGIN: "origin",
+            API_URL: "api_url",
+            RUN_TOKEN: "run_token",
+        }
+        environ = os.environ if environ is None else environ
+        given: dict[str, Any] = {
+            field: environ[name] for name, field in names.items() if environ.get(name)
+        }
+        try:
+            if "origin" in given:
+                given["origin"] = strict_json_loads(given["origin"])
+            found = cls.model_validate(given)
+        except ValidationError as error:
+            variables = {field: name for name, field in names.items()}
+            raise InvalidInput(
+                [
+                    fault.model_copy(update={"path": variables.get(fault.path, fault.path)})
+                    for fault in faults_of(error)
+                ]
+            ) from None
+        except ValueError as error:
+            raise InvalidInput([Fault(path=ORIGIN, message=f"is no JSON: {error}")]) from None
+        if found.api_url and not (found.run_id and found.run_token):
+            raise InvalidInput(
+                [
+                    Fault(
+                        path=API_URL,
+                        message=f"needs {RUN_ID} and {RUN_TOKEN} beside it",
+                    )
+                ]
+            )
+        return found

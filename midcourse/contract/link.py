@@ -1,0 +1,48 @@
+"""What a trainer and the control API say to each other. The trainer always asks; nobody dials in.
+
+`GET  /api/v1/runs/{id}/link/commands?attempt=&after=&wait=`   long-poll → `CommandsAnswer`
+`POST /api/v1/runs/{id}/link/log?attempt=&offset=`             run log bytes → `LogAnswer`
+`POST /api/v1/runs/{id}/link/heartbeat`                        `Heartbeat` → `LogAnswer`
+
+All carry the run's own bearer token. An attempt that is no longer the run's answers 409 with the
+problem type `LOST_PLACE`: the trainer has been replaced and must end.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from midcourse.contract.base import Record
+from midcourse.contract.commands import Command
+from midcourse.contract.runs import RunStatus, TrackingStatus
+
+LOST_PLACE: Final = "/problems/lost-place"
+WRONG_OFFSET: Final = "/problems/wrong-offset"
+LOG_CHUNK_BYTES: Final = 1_000_000
+"""The most run log that one request carries, unless one line alone is longer."""
+LONG_POLL_SECONDS: Final = 20.0
+
+
+class CommandsAnswer(Record):
+    """Commands with `seq` above `after`, in order; empty when `wait` seconds passed without one."""
+
+    commands: list[Command]
+
+
+class LogAnswer(Record):
+    """How much of the run log the control API has stored."""
+
+    next_offset: int = Field(ge=0)
+
+
+class Heartbeat(Record):
+    """Where the trainer is, about once a second."""
+
+    attempt: int = Field(ge=0)
+    status: Annotated[RunStatus, Field(strict=False)]
+    step: int | None
+    """The last step completed."""
+    epoch: int
+    total_steps: int | None = None
+    steps_per_second: float | None = None
+    tracking: TrackingStatus | None = None

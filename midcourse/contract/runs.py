@@ -1,0 +1,79 @@
+"""What is recorded of a run."""
+
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from midcourse.contract.base import Record, Scalar
+from midcourse.contract.names import CheckpointName, Experiment, RunId
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    """Accepted; no trainer has been started, or its checkpoint is still awaited."""
+    STARTING = "starting"
+    """A trainer was started and has not reported yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Held at a step boundary; it keeps its device and takes commands."""
+    INTERRUPTED = "interrupted"
+    """Its trainer is gone, by a signal or a crash; it can go on from its last checkpoint."""
+    FINISHED = "finished"
+    """It trained to its end."""
+    STOPPED = "stopped"
+    """It was told to stop."""
+    FAILED = "failed"
+    """Its program raised an error, or it could not be started."""
+    SUPERSEDED = "superseded"
+    """A revert put another run in its place."""
+
+
+ENDED = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.SUPERSEDED})
+"""A run in one of these will never train again under its own id."""
+
+STEERABLE = frozenset(
+    {RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.INTERRUPTED}
+)
+"""A run in one of these takes commands; they wait while its trainer is away."""
+
+
+class Origin(Record):
+    """Where a fork comes from."""
+
+    run: RunId
+    checkpoint: CheckpointName
+    changes: dict[str, Scalar] = Field(default_factory=dict)
+    """Live parameters that differ from the checkpoint; they win over what it holds."""
+    actor: str = "unknown"
+    revert: bool = False
+    """True where the child took its parent's place."""
+
+
+class RunFile(Record):
+    """`run.json`: what a run is, fixed when it is made."""
+
+    format: int = 1
+    id: RunId
+    experiment: Experiment
+    name: str | None = None
+    seed: int
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    origin: Origin | None = None
+
+
+class TrackingStatus(Record):
+    """`tracking/status.json`: where a run's metrics are shown, as the tracker process sees it."""
+
+    mode: str
+    """`online`, `offline` or `disabled`."""
+    url: str | None = None
+    """The W&B page, when online."""
+    folder: str | None = None
+    """The W&B folder on disk, for `wandb sync`, when offline."""
+    state: str = "running"
+    """`running`, `finished`, `behind` (ended with rows still to be sent) or `failed`."""
+    error: str | None = None
+    log_offset: int = 0
+    """How many bytes of the run log have been handed to W&B."""
