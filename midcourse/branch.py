@@ -1,0 +1,174 @@
+"""One run on disk, held by this process: its lock, run file, journal, log, checkpoints, tracker."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from midcourse.checkpoints.store import CheckpointStore
+from midcourse.checkpoints.writing import WriterProcess
+from midcourse.contract.base import strict_json_loads
+from midcourse.contract.errors import Fault, InvalidInput
+from midcourse.contract.names import BEFORE_FIRST_STEP
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.records import CheckpointWritten, CommandDone, Metrics, StatusChanged
+from midcourse.contract.runs import RunFile, RunStatus
+from midcourse.errors import CheckpointUnusable, RunBusy, RunEnded
+from midcourse.journal import Journal
+from midcourse.recorder import Recorder
+from midcourse.runlog import RunLogReader, RunLogWriter
+from midcourse.tracking.supervisor import TrackerProcess
+
+LOCK_SECONDS = 20.0
+"""How long to wait for the checkpoint writer of a killed predecessor to finish."""
+
+
+class Branch:
+    """Everything on disk that belongs to one run. One process at a time holds it."""
+
+    def __init__(self, home: Path, wanted: RunFile, *, nudge: Callable[[], None]) -> None:
+        """Begin a run, or take up one that has begun.
+
+        Args:
+            home: the folder of all runs.
+            wanted: what the run should be; a run that has begun must be the same.
+            nudge: called when the run log has grown.
+
+        Raises:
+            RunBusy: another process holds it.
+            RunEnded: it has ended for good.
+            InvalidInput: it has begun as something else.
+            JournalUnusable: its journal is damaged.
+            OSError: its folder cannot be written.
+        """
+        self.paths = RunPaths(home, wanted.id)
+        self.paths.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.paths.lock, wanted.id)
+        try:
+            self.run_file = _begin_or_check(self.paths.run_file, wanted)
+            self.journal = Journal(self.paths.journal)
+            log = RunLogWriter(self.paths.run_log)
+            self._learn_history()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.store = CheckpointStore(self.paths)
+        self.writer = WriterProcess(self._lock)
+        self.tracker = TrackerProcess(self.paths)
+        self.recorder = Recorder(log, flushed=nudge, tick=self.tracker.ensure_alive)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run_file.id
+
+    def _learn_history(self) -> None:
+        """What the log says of earlier attempts."""
+        self.logged_up_to = BEFORE_FIRST_STEP
+        """The last step that the log speaks of: what was said of it must be redone unchanged."""
+        self.best_checkpoint: str | None = None
+        self.receipts_logged: set[int] = set()
+        reader = RunLogReader(self.paths.run_log)
+        while records := reader.read():
+            for record in records:
+                match record:
+                    case Metrics():
+                        self.logged_up_to = max(self.logged_up_to, record.step)
+                    case CommandDone():
+                        self.receipts_logged.add(record.receipt.seq)
+                    case CheckpointWritten() if record.checkpoint.best:
+                        self.best_checkpoint = record.checkpoint.name
+                    case StatusChanged() if record.status in _FINAL:
+                        raise RunEnded(
+                            f"run {self.paths.folder.name} is {record.status.value}; "
+                            "fork it to go on from one of its checkpoints"
+                        )
+
+    def find_checkpoint(self, name: str) -> CheckpointStore:
+        """The store that has this checkpoint: the run's own, or that of a run it came from.
+
+        Raises:
+            CheckpointUnusable: none of them has it.
+        """
+        own, seen = self.store, set()
+        paths, origin = self.paths, self.run_file.origin
+        while True:
+            store = CheckpointStore(paths)
+            if name in store.names():
+                return store
+            if origin is None or origin.run in seen:
+                own.manifest(name)  # raises, naming what there is
+                raise CheckpointUnusable(f"there is no checkpoint {name}")
+            seen.add(origin.run)
+            paths = RunPaths(self.paths.home, origin.run)
+            origin = read_run_file(paths.run_file).origin if paths.run_file.exists() else None
+
+    def close(self, tracker_seconds: float) -> None:
+        """Finish writing, end the helpers, and free the run."""
+        self.writer.close()
+        self.recorder.close()
+        self.tracker.finish(tracker_seconds)
+        self.journal.close()
+        os.close(self._lock)
+
+
+_FINAL = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.SUPERSEDED})
+"""A failed run is not among them: whoever mends the program may go on with it."""
+
+
+def read_run_file(path: Path) -> RunFile:
+    """What a run is.
+
+    Raises:
+        InvalidInput: the file is damaged.
+    """
+    try:
+        return RunFile.model_validate(strict_json_loads(path.read_bytes()))
+    except ValueError as error:
+        raise InvalidInput([Fault(path=str(path), message=f"is damaged: {error}")]) from error
+
+
+def _begin_or_check(path: Path, wanted: RunFile) -> RunFile:
+    if not path.exists():
+        temporary = path.with_suffix(".writing")
+        with temporary.open("w") as file:
+            file.write(wanted.to_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return wanted
+    found = read_run_file(path)
+    faults = [
+        Fault(
+            path=field,
+            message=f"differs from what run {found.id} began with; fork the run to change it, or "
+            "start a new one",
+        )
+        for field in ("experiment", "seed", "config", "origin")
+        if getattr(found, field) != getattr(wanted, field) and not _origin_unsaid(field, wanted)
+    ]
+    if faults:
+        raise InvalidInput(faults)
+    return found
+
+
+def _origin_unsaid(field: str, wanted: RunFile) -> bool:
+    return field == "origin" and wanted.origin is None
+
+
+def _lock(path: Path, run_id: str) -> int:
+    """Hold the run's lock. Children that inherit the descriptor hold it too, until they end."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise RunBusy(
+                    f"run {run_id} is being trained by another process; wait for it, or fork it"
+                ) from None
+            time.sleep(0.05)

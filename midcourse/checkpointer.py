@@ -1,0 +1,161 @@
+"""Taking checkpoints: what goes in, under which name, and what happens once they are written."""
+
+import math
+import platform
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from midcourse.branch import Branch
+from midcourse.checkpoints.store import COMMAND_PIN
+from midcourse.contract.base import utc_now
+from midcourse.contract.checkpoints import CheckpointReason, CheckpointRecord, Manifest
+from midcourse.contract.names import checkpoint_name
+from midcourse.contract.records import CheckpointDeleted, CheckpointFailed, CheckpointWritten
+from midcourse.errors import MidcourseError, StateUnsupported
+from midcourse.version import __version__
+
+Mode = Literal["max", "min"]
+_NOT_YET_HASHED = "0" * 64
+
+
+class BestSoFar:
+    """The watched metric's best value in this branch."""
+
+    def __init__(self, metric: str, mode: Mode) -> None:
+        self.metric = metric
+        self.mode = mode
+        self.value: float | None = None
+        self.improved = False
+        """Better than ever since the last checkpoint."""
+
+    def see(self, value: float) -> None:
+        """Take a new value; one that is not a number is never the best."""
+        better = self.value is None or (
+            value > self.value if self.mode == "max" else value < self.value
+        )
+        if better and not math.isnan(value):
+            self.value = value
+            self.improved = True
+
+
+class CheckpointNotWritten(MidcourseError):
+    """A checkpoint could not be written."""
+
+
+class Checkpointer:
+    """Takes checkpoints of one branch."""
+
+    def __init__(self, branch: Branch, attempt: int, keep: int, best: BestSoFar | None) -> None:
+        self._branch = branch
+        self._attempt = attempt
+        self._keep = keep
+        self._best = best
+        self._best_name = branch.best_checkpoint
+        self._taken: dict[tuple[int, int], Future[Manifest]] = {}
+        self._names: set[str] = set()
+        for manifest in branch.store.manifests():
+            done: Future[Manifest] = Future()
+            done.set_result(manifest)
+            self._taken[manifest.checkpoint.step, manifest.revision] = done
+            self._names.add(manifest.checkpoint.name)
+
+    def take(
+        self,
+        reason: CheckpointReason,
+        step: int,
+        revision: int,
+        position: int,
+        state: Callable[[], Any],
+        *,
+        cursor: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+    ) -> "Future[Manifest]":
+        """Capture the state now and have it written.
+
+        A state that was taken before (same step, same revision) is not written twice.
+
+        Returns:
+            The manifest, once it is on the disk; fails with `CheckpointNotWritten`.
+        """
+        is_best = self._best is not None and self._best.improved
+        if self._best is not None:
+            self._best.improved = False
+        known = self._taken.get((step, revision))
+        if known is not None and not (known.done() and known.exception()):
+            return known
+        promise: Future[Manifest] = Future()
+        self._taken[step, revision] = promise
+        name = self._free_name(step)
+        try:
+            capture = self._branch.writer.capture(state())
+        except (StateUnsupported, OSError, MemoryError) as error:
+            self._fail(promise, name, str(error))
+            return promise
+        manifest = Manifest(
+            checkpoint=CheckpointRecord(
+                run=self._branch.id,
+                name=name,
+                step=step,
+                reason=reason,
+                state_hash=_NOT_YET_HASHED,
+                bytes=0,
+                created_at=utc_now(),
+                metrics=dict(metrics),
+                best=is_best,
+            ),
+            attempt=self._attempt,
+            journal_position=position,
+            revision=revision,
+            cursor=dict(cursor),
+            parameters=dict(parameters),
+            memory={"best": self._best.value if self._best else None},
+            versions={
+                "midcourse": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            files={},
+        )
+        self._branch.recorder.flush()  # no checkpoint is ahead of its log
+
+        def done(written: Manifest | None, error: str | None) -> None:
+            if written is None:
+                self._fail(promise, name, error or "unknown")
+            else:
+                self._succeed(promise, written)
+
+        folder = self._branch.paths.checkpoint(name)
+        self._branch.writer.write(capture, folder, manifest, self._branch.paths.run_log, done)
+        return promise
+
+    def _free_name(self, step: int) -> str:
+        name, suffix = checkpoint_name(step), 0
+        while name in self._names:
+            suffix += 1
+            name = f"{checkpoint_name(step)}.{suffix}"
+        self._names.add(name)
+        return name
+
+    def _succeed(self, promise: "Future[Manifest]", manifest: Manifest) -> None:
+        record = manifest.checkpoint
+        if record.best:
+            self._best_name = record.name
+        self._branch.recorder.record(CheckpointWritten(at=utc_now(), checkpoint=record))
+        promise.set_result(manifest)  # whoever wants to pin it does so in here
+        for name in self._branch.store.prune(self._keep, self._best_name):
+            self._branch.recorder.record(CheckpointDeleted(at=utc_now(), name=name))
+
+    def _fail(self, promise: "Future[Manifest]", name: str, reason: str) -> None:
+        self._names.discard(name)
+        self._branch.recorder.record(CheckpointFailed(at=utc_now(), name=name, reason=reason))
+        promise.set_exception(CheckpointNotWritten(f"checkpoint {name} was not written: {reason}"))
+
+    def pin(self, name: str) -> None:
+        """Keep a checkpoint because a command said so."""
+        self._branch.store.pin(name, COMMAND_PIN)

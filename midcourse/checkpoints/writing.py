@@ -1,0 +1,170 @@
+"""The trainer's end of the checkpoint writer: orders go out, callbacks come when they are done."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midcourse.checkpoints.capture import Capture, SharedMemory
+from midcourse.checkpoints.writer import MESSAGE_BYTES
+from midcourse.contract.base import strict_json_loads
+from midcourse.contract.checkpoints import Manifest
+
+_TRIES = 2
+_MAX_WAITING = 2
+"""More captured states than this would eat the host's memory: the loop then waits for the disk."""
+
+Done = Callable[[Manifest | None, str | None], None]
+"""Called with the manifest, or with why it could not be written; on the writer's thread."""
+
+
+@dataclass
+class _Order:
+    message: dict[str, Any]
+    capture: Capture
+    done: Done
+    tries: int = 1
+
+
+class WriterProcess:
+    """One writer process, restarted if it dies; orders it had not answered are given again."""
+
+    def __init__(self, lock_descriptor: int) -> None:
+        """Start the process.
+
+        Args:
+            lock_descriptor: the run's lock, which the writer holds too, so that the run is not
+                free before the last write is over.
+        """
+        self._lock_descriptor = lock_descriptor
+        self._orders: dict[int, _Order] = {}
+        self._spare: list[SharedMemory] = []
+        self._changed = threading.Condition()
+        self._numbers = 0
+        self._closing = False
+        self._start()
+        self._listener = threading.Thread(target=self._listen, name="midcourse-checkpoints")
+        self._listener.daemon = True
+        self._listener.start()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "midcourse.checkpoints.writer", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(), self._lock_descriptor),
+                stdin=subprocess.DEVNULL,
+                env=child_environment(),
+            )
+        self._channel = ours
+
+    def capture(self, tree: Any) -> Capture:
+        """Copy a state to host memory; waits first while two earlier ones are still unwritten."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._orders) < _MAX_WAITING)
+            reuse = self._spare.pop() if self._spare else None
+        return Capture(tree, reuse)
+
+    def write(
+        self, capture: Capture, folder: Path, manifest: Manifest, run_log: Path, done: Done
+    ) -> None:
+        """Have a captured state written to `folder`; returns at once."""
+        with self._changed:
+            self._numbers += 1
+            order = _Order(
+                {
+                    "number": self._numbers,
+                    "folder": str(folder),
+                    "tensors_size": capture.tensors_size,
+                    "state_size": capture.state_size,
+                    "manifest": manifest.to_json(),
+                    "run_log": str(run_log),
+                },
+                capture,
+                done,
+            )
+            self._orders[self._numbers] = order
+            self._send(order)
+
+    def _send(self, order: _Order) -> None:
+        message = json.dumps(order.message).encode()
+        # A writer that has died is seen by the listener too, which starts another.
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._channel, [message], [order.capture.shared.descriptor])
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._channel.recv(MESSAGE_BYTES)
+            except OSError:
+                message = b""
+            if message:
+                answer = strict_json_loads(message)
+                self._finish(answer["number"], answer.get("manifest"), answer.get("error"))
+            elif self._restart():
+                continue
+            else:
+                return
+
+    def _restart(self) -> bool:
+        """Replace a writer that is gone; False when it was told to go."""
+        with self._changed:
+            self._channel.close()
+            code = self._process.wait()
+            if self._closing and not self._orders:
+                return False
+            given_up = [number for number, order in self._orders.items() if order.tries >= _TRIES]
+            self._start()
+        for number in given_up:
+            self._finish(number, None, f"the checkpoint writer died twice (exit code {code})")
+        with self._changed:
+            for order in self._orders.values():
+                order.tries += 1
+                self._send(order)
+        return True
+
+    def _finish(self, number: int, manifest: str | None, error: str | None) -> None:
+        order = self._orders[number]
+        try:
+            order.done(
+                Manifest.model_validate(strict_json_loads(manifest)) if manifest else None, error
+            )
+        finally:
+            with self._changed:
+                del self._orders[number]
+                self._spare.append(order.capture.shared)
+                self._changed.notify_all()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until every order is answered and its callback has run; False if time ran out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._orders, timeout)
+
+    def close(self) -> None:
+        """Finish what was ordered, then end the process."""
+        self.drain()
+        with self._changed:
+            self._closing = True
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)
+        self._listener.join()
+        for memory in self._spare:
+            memory.close()
+        self._spare.clear()
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a helper process: ours, able to import midcourse, without secrets."""
+    root = str(Path(__file__).parents[2])
+    names = {"MIDCOURSE_RUN_TOKEN", "WANDB_API_KEY", "WANDB_TOKEN"}
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    known = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, known) if part)
+    return environment

@@ -1,0 +1,143 @@
+"""The journal of one run: intents on disk before they act, outcomes after. It only grows."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from midcourse.contract.base import Record, utc_now
+from midcourse.contract.commands import FORK_SEQ, Command, Revert
+from midcourse.contract.journal import Intent, JournalLine, Outcome, Refusal, parse_journal_line
+from midcourse.contract.receipts import CommandState, Receipt
+from midcourse.errors import JournalUnusable
+
+
+class Journal:
+    """Appends to `journal.jsonl`, each line synced to the disk before the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal, or begin one; an unfinished last line (a crash) is cut off.
+
+        Raises:
+            JournalUnusable: a whole line is damaged; it is never read as "nothing happened".
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.intents: list[Intent] = []
+        self.outcomes: dict[int, Receipt] = {}
+        """By the position of the intent."""
+        self.refusals: list[Refusal] = []
+        self._size = 0
+        self._lock = threading.Lock()
+        self._read()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        os.ftruncate(self._file, self._size)
+
+    def _read(self) -> None:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+            try:
+                self._remember(parse_journal_line(line))
+            except ValueError as error:
+                raise JournalUnusable(
+                    f"line {number} of {self.path} is damaged ({error}); restore the file from a "
+                    "copy, or fork the run from a checkpoint"
+                ) from error
+            self._size += len(line) + 1
+
+    def _remember(self, line: JournalLine) -> None:
+        match line:
+            case Intent():
+                if line.position != len(self.intents) + 1:
+                    raise ValueError(f"position {line.position} follows {len(self.intents)}")
+                self.intents.append(line)
+            case Outcome():
+                self.outcomes[line.position] = line.receipt
+            case Refusal():
+                self.refusals.append(line)
+
+    @property
+    def position(self) -> int:
+        """How many intents there are."""
+        return len(self.intents)
+
+    @property
+    def last_seq(self) -> int:
+        """The highest command number that was ever dealt with; 0 if none was."""
+        seqs = [intent.command.seq for intent in self.intents]
+        seqs += [refusal.command.seq for refusal in self.refusals]
+        return max(seqs, default=FORK_SEQ)
+
+    @property
+    def has_fork_changes(self) -> bool:
+        """Whether the changes that a fork began with were written down."""
+        return any(intent.command.seq == FORK_SEQ for intent in self.intents)
+
+    def successor(self) -> str | None:
+        """The run that took this one's place by an applied revert."""
+        for intent in self.intents:
+            receipt = self.outcomes.get(intent.position)
+            action = intent.command.action
+            if isinstance(action, Revert) and receipt and receipt.state is CommandState.APPLIED:
+                return action.child
+        return None
+
+    def concluded(self) -> Iterator[tuple[Command, Receipt]]:
+        """Every command that was dealt with, and its receipt."""
+        for intent in self.intents:
+            if intent.position in self.outcomes:
+                yield intent.command, self.outcomes[intent.position]
+        for refusal in self.refusals:
+            yield refusal.command, refusal.receipt
+
+    def to_redo(self, position: int) -> list[Intent]:
+        """The intents after `position` that acted, or may have when the process died."""
+        return [
+            intent
+            for intent in self.intents[position:]
+            if intent.position not in self.outcomes
+            or self.outcomes[intent.position].state is CommandState.APPLIED
+        ]
+
+    def intend(self, step: int, command: Command) -> Intent:
+        """Write down that a command is about to act.
+
+        Raises:
+            OSError: the disk would not take it; the command must not act.
+        """
+        intent = Intent(position=self.position + 1, step=step, at=utc_now(), command=command)
+        self._append(intent)
+        self.intents.append(intent)
+        return intent
+
+    def conclude(self, intent: Intent, receipt: Receipt) -> None:
+        """Write down what became of an intent. A full disk loses nothing: a redo is exact."""
+        self.outcomes[intent.position] = receipt
+        try:
+            self._append(Outcome(position=intent.position, receipt=receipt))
+        except OSError:
+            return
+
+    def refuse(self, command: Command, receipt: Receipt) -> None:
+        """Write down that a command did not act."""
+        refusal = Refusal(command=command, receipt=receipt)
+        self.refusals.append(refusal)
+        try:
+            self._append(refusal)
+        except OSError:
+            return
+
+    def _append(self, record: Record) -> None:
+        data = record.to_json().encode() + b"\n"
+        with self._lock:  # a checkpoint's outcome comes from the writer's thread
+            written = os.pwrite(self._file, data, self._size)
+            if written != len(data):
+                os.ftruncate(self._file, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._file)
+            self._size += len(data)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)

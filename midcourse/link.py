@@ -1,0 +1,234 @@
+"""The link to the control API: background threads that only ever dial out.
+
+One thread ships the run log and beats the heart, one long-polls for commands. The control API may
+be down for hours: nothing here ever waits on the training thread, and nothing is lost, because
+what is to be said stands in the run log and what is to be heard stands in the API's database.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from midcourse.contract.base import strict_json_loads
+from midcourse.contract.commands import Command
+from midcourse.contract.link import (
+    LOG_CHUNK_BYTES,
+    LONG_POLL_SECONDS,
+    LOST_PLACE,
+    WRONG_OFFSET,
+    CommandsAnswer,
+    Heartbeat,
+    LogAnswer,
+)
+from midcourse.errors import PlaceLost
+from midcourse.runlog import whole_lines
+
+HEARTBEAT_SECONDS = 1.0
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 15.0
+_LONGEST_PAUSE = 10.0
+"""Between tries while the control API is away."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Followed:
+    """A run that the link speaks for, until the next one takes its place."""
+
+    run: str
+    log: Path
+    last_seq: int
+    offset: int = 0
+    """How much of its log the API has, as far as we know; the API corrects it."""
+
+
+class Link:
+    """Speaks for one run after another (a revert puts a child in its parent's place)."""
+
+    def __init__(
+        self,
+        api_url: str,
+        token: str,
+        attempt: int,
+        *,
+        heartbeat: Callable[[], Heartbeat],
+        on_command: Callable[[Command], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """Prepare; `follow` begins.
+
+        Args:
+            api_url: the control API's root.
+            token: the run's own token.
+            attempt: which start of the run this is.
+            heartbeat: says where the run is; called on the link's thread.
+            on_command: takes a command, on the link's thread.
+            on_lost: the run was given to another process.
+        """
+        self._url = f"{api_url}/api/v1/runs"
+        self._token = token
+        self._attempt = attempt
+        self._heartbeat = heartbeat
+        self._on_command = on_command
+        self._on_lost = on_lost
+        self._runs: list[_Followed] = []
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._shipper: threading.Thread | None = None
+
+    def follow(self, run: str, log: Path, last_seq: int) -> None:
+        """Speak for `run` from now on; for the one before, until its log is shipped."""
+        self._runs.append(_Followed(run, log, last_seq))
+        if self._shipper is None:
+            self._shipper = self._thread("ship", self._ship_all)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Something new is in the log: ship it now."""
+        self._news.set()
+
+    def finish(self, timeout: float) -> bool:
+        """Ship what is left and end; False if the API would not take it all in time."""
+        self._closing.set()
+        self.nudge()
+        if self._shipper is None:
+            return True
+        self._shipper.join(timeout)
+        return not self._shipper.is_alive()
+
+    def _thread(self, name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+        thread = threading.Thread(
+            target=target, args=args, name=f"midcourse-link-{name}", daemon=True
+        )
+        thread.start()
+        return thread
+
+    # -- shipping ---------------------------------------------------------------------------
+
+    def _ship_all(self) -> None:
+        with requests.Session() as session:
+            index = 0
+            while index < len(self._runs):
+                followed = self._runs[index]
+                self._thread("poll", self._poll, followed)
+                self._ship(session, followed)
+                index += 1
+
+    def _ship(self, session: requests.Session, followed: _Followed) -> None:
+        """Ship one run's log until the run has a successor, or the link is closing."""
+        pause, beat_at = 0.0, 0.0
+        while True:
+            self._news.clear()
+            over = self._closing.is_set() or self._runs[-1] is not followed
+            try:
+                if (time.monotonic() >= beat_at or over) and self._runs[-1] is followed:
+                    self._beat(session, followed)
+                    beat_at = time.monotonic() + HEARTBEAT_SECONDS
+                shipped = self._ship_some(session, followed)
+                pause = 0.0
+            except (requests.RequestException, ValueError) as error:
+                pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
+                logger.debug("the control API is away (%s); trying again", error)
+                self._closing.wait(pause) if not over else time.sleep(min(pause, 1.0))
+                continue
+            except PlaceLost:
+                if self._runs[-1] is followed:
+                    self._on_lost()
+                return
+            if shipped:
+                continue
+            if over:
+                return
+            self._news.wait(max(0.0, beat_at - time.monotonic()))
+
+    def _beat(self, session: requests.Session, followed: _Followed) -> None:
+        answer = self._call(
+            session,
+            "POST",
+            f"{followed.run}/link/heartbeat",
+            data=self._heartbeat().to_json(),
+            headers={"Content-Type": "application/json"},
+        )
+        followed.offset = LogAnswer.model_validate(answer).next_offset
+
+    def _ship_some(self, session: requests.Session, followed: _Followed) -> bool:
+        lines = whole_lines(followed.log, followed.offset, LOG_CHUNK_BYTES)
+        if not lines:
+            return False
+        answer = self._call(
+            session,
+            "POST",
+            f"{followed.run}/link/log",
+            params={"offset": followed.offset},
+            data=b"".join(lines),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+        followed.offset = LogAnswer.model_validate(answer).next_offset
+        return True
+
+    # -- commands ---------------------------------------------------------------------------
+
+    def _poll(self, followed: _Followed) -> None:
+        """Take commands for one run until it has a successor, or the link is closing."""
+        pause = 0.0
+        with requests.Session() as session:
+            while self._runs[-1] is followed and not self._closing.is_set():
+                try:
+                    answer = self._call(
+                        session,
+                        "GET",
+                        f"{followed.run}/link/commands",
+                        params={"after": followed.last_seq, "wait": LONG_POLL_SECONDS},
+                        timeout=LONG_POLL_SECONDS + _ANSWER_SECONDS,
+                    )
+                    commands = CommandsAnswer.model_validate(answer).commands
+                    pause = 0.0
+                except (requests.RequestException, ValueError) as error:
+                    pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
+                    logger.debug("no commands from the control API (%s); trying again", error)
+                    self._closing.wait(pause)
+                    continue
+                except PlaceLost:
+                    if self._runs[-1] is followed:
+                        self._on_lost()
+                    return
+                for command in commands:
+                    if self._runs[-1] is followed:
+                        self._on_command(command)
+                        followed.last_seq = max(followed.last_seq, command.seq)
+
+    def _call(
+        self,
+        session: requests.Session,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, Any] | None = None,
+        timeout: float = _ANSWER_SECONDS,
+        **options: Any,
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}", **options.pop("headers", {})}
+        response = session.request(
+            method,
+            f"{self._url}/{path}",
+            params={"attempt": self._attempt, **(params or {})},
+            headers=headers,
+            timeout=(_CONNECT_SECONDS, timeout),
+            **options,
+        )
+        body = strict_json_loads(response.content) if response.content else None
+        if response.ok:
+            return body
+        if isinstance(body, dict) and body.get("type") == LOST_PLACE:
+            raise PlaceLost(body.get("detail") or "this run was given to another process")
+        if isinstance(body, dict) and body.get("type") == WRONG_OFFSET:
+            return {"next_offset": body["next_offset"]}
+        response.raise_for_status()
+        raise ValueError(f"unexpected answer {response.status_code}")

@@ -1,0 +1,43 @@
+"""The mailbox: commands on their way from the link's thread to the step boundary."""
+
+import threading
+from collections.abc import Callable
+
+from midcourse.contract.commands import Command
+
+
+class Mailbox:
+    """Keeps commands in the order of their numbers; each number once, whatever the wire repeats."""
+
+    def __init__(self, alert: Callable[[], None]) -> None:
+        """An empty mailbox.
+
+        Args:
+            alert: called, on the posting thread, when there is something to take.
+        """
+        self._alert = alert
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Command] = {}
+        self._taken_up_to = 0
+
+    def start_after(self, seq: int) -> None:
+        """Forget everything, and from now on take only numbers above `seq`."""
+        with self._lock:
+            self._waiting.clear()
+            self._taken_up_to = seq
+
+    def post(self, command: Command) -> None:
+        """Add a command; one that was seen before is dropped."""
+        with self._lock:
+            if command.seq <= self._taken_up_to or command.seq in self._waiting:
+                return
+            self._waiting[command.seq] = command
+        self._alert()
+
+    def take(self) -> Command | None:
+        """The waiting command with the lowest number, or None."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            self._taken_up_to = min(self._waiting)
+            return self._waiting.pop(self._taken_up_to)

@@ -1,0 +1,181 @@
+"""Finding a run's place again: fresh, after a crash, as a fork, or as a revert's child."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midcourse.branch import Branch, read_run_file
+from midcourse.checkpointer import Checkpointer
+from midcourse.checkpoints.store import CheckpointStore
+from midcourse.contract.base import utc_now
+from midcourse.contract.checkpoints import CheckpointReason, Manifest
+from midcourse.contract.commands import FORK_SEQ, Command, Pause, Resume, Revert, SetParameters
+from midcourse.contract.names import BEFORE_FIRST_STEP
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.receipts import CommandState
+from midcourse.contract.records import Notice, Started
+from midcourse.contract.runs import Origin, RunFile, RunStatus
+from midcourse.errors import CheckpointUnusable
+from midcourse.journal import Journal
+
+if TYPE_CHECKING:
+    from midcourse.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+def open_branch(home: Path, wanted: RunFile, nudge: Callable[[], None]) -> Branch:
+    """Open the wanted run, or the one that a revert put in its place."""
+    seen = {wanted.id}
+    while True:
+        path = RunPaths(home, wanted.id).journal
+        if not path.exists():
+            return Branch(home, wanted, nudge=nudge)
+        journal = Journal(path)
+        successor = journal.successor()
+        journal.close()
+        if successor is None or successor in seen:
+            return Branch(home, wanted, nudge=nudge)
+        seen.add(successor)
+        wanted = read_run_file(RunPaths(home, successor).run_file)
+
+
+def load_place(session: "Session", branch: Branch) -> Manifest | None:
+    """Load what the branch goes on from: its last good checkpoint, or that of its origin.
+
+    Returns:
+        The manifest of what was loaded; None where the branch begins afresh.
+
+    Raises:
+        CheckpointUnusable: the origin's checkpoint is damaged, or does not fit the program.
+        InvalidInput: the fork's changes are not acceptable.
+    """
+    manifest, state = _last_good(branch)
+    origin = branch.run_file.origin
+    if manifest is None and origin is not None:
+        store = CheckpointStore(RunPaths(branch.paths.home, origin.run))
+        store.pin(origin.checkpoint, branch.id)
+        manifest, state = store.load(origin.checkpoint)
+    if manifest is None:
+        return None
+    session.current_step = session.tracked.load(state)
+    session.moves += 1
+    if origin is not None and not branch.journal.has_fork_changes and origin.changes:
+        session.parameters.check(origin.changes)
+        branch.journal.intend(session.last_step_of_boundary, _fork_command(branch.id, origin))
+    return manifest
+
+
+def _last_good(branch: Branch) -> tuple[Manifest | None, Any]:
+    """The newest checkpoint of the branch that is whole; damaged ones are put aside, and named."""
+    for name in reversed(branch.store.names()):
+        try:
+            return branch.store.load(name)
+        except CheckpointUnusable as error:
+            branch.store.set_aside(name)
+            message = f"{error}; going on from the checkpoint before it"
+            logger.warning(message)
+            branch.recorder.record(Notice(at=utc_now(), message=message))
+    return None, None
+
+
+def _fork_command(run: str, origin: Origin) -> Command:
+    return Command(
+        run=run,
+        seq=FORK_SEQ,
+        actor=origin.actor,
+        accepted_at=utc_now(),
+        action=SetParameters(changes=origin.changes),
+        reason=f"{'revert' if origin.revert else 'fork'} of {origin.run} at {origin.checkpoint}",
+    )
+
+
+def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) -> None:
+    """Make a branch the session's own: take its place, plan its redo, open it for commands.
+
+    Args:
+        session: whose `branch` this is from now on.
+        branch: the branch.
+        loaded: what is loaded already, by a revert.
+    """
+    manifest = loaded or load_place(session, branch)
+    own = manifest is not None and manifest.checkpoint.run == branch.id
+    position = manifest.journal_position if manifest is not None and own else 0
+    session.position = position
+    session.revision = manifest.revision if manifest is not None and own else 0
+    if session.best is not None:
+        remembered = manifest.memory.get("best") if manifest is not None and own else None
+        session.best.value = remembered if isinstance(remembered, float) else None
+        session.best.improved = False
+    session.checkpointer = Checkpointer(
+        branch, session.environment.attempt, session.keep, session.best
+    )
+    session.status = _status(branch, position)
+    session.boundary.plan_redo(branch.journal.to_redo(position), branch.logged_up_to)
+    branch.tracker.start()
+    branch.recorder.record(
+        Started(
+            at=utc_now(),
+            attempt=session.environment.attempt,
+            run=branch.run_file,
+            next_step=session.current_step,
+            total_steps=session.total_steps,
+            parameters=session.parameters.declarations(),
+            values=dict(session.parameters.values()),
+        )
+    )
+    session.boundary.settle(position)
+    session.boundary.report_unreported()
+    if session.link is not None:
+        session.link.follow(branch.id, branch.paths.run_log, branch.journal.last_seq)
+    if manifest is None:
+        session.take_checkpoint(CheckpointReason.INITIAL)
+        assert session.last_step_of_boundary == BEFORE_FIRST_STEP
+
+
+def _status(branch: Branch, position: int) -> RunStatus:
+    """Paused, if the last thing said before the checkpoint was to pause."""
+    for intent in reversed(branch.journal.intents[:position]):
+        receipt = branch.journal.outcomes.get(intent.position)
+        if receipt is not None and receipt.state is not CommandState.APPLIED:
+            continue
+        match intent.command.action:
+            case Pause():
+                return RunStatus.PAUSED
+            case Resume():
+                return RunStatus.RUNNING
+    return RunStatus.RUNNING
+
+
+def prepare_child(session: "Session", action: Revert, actor: str) -> tuple[Branch, Manifest]:
+    """Open a revert's child and load its place into the live objects.
+
+    Raises:
+        Exception: it cannot be done; the live objects are as they were, the child is let go.
+    """
+    parent = session.branch
+    store = parent.find_checkpoint(action.checkpoint)
+    wanted = parent.run_file.model_copy(
+        update={
+            "id": action.child,
+            "origin": Origin(
+                run=store.paths.folder.name,
+                checkpoint=action.checkpoint,
+                changes=action.changes,
+                actor=actor,
+                revert=True,
+            ),
+        }
+    )
+    child = Branch(parent.paths.home, wanted, nudge=session.nudge)
+    step, restore = session.current_step, session.tracked.backup(session.current_step)
+    try:
+        manifest = load_place(session, child)
+        assert manifest is not None
+    except BaseException:
+        session.current_step = step
+        restore()
+        child.close(tracker_seconds=0)
+        raise
+    return child, manifest

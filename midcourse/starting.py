@@ -1,0 +1,90 @@
+"""`midcourse.start`: checks what it is given, and makes a session of it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from midcourse.checkpointer import BestSoFar
+from midcourse.contract.environment import TrainerEnvironment
+from midcourse.contract.errors import Fault, InvalidInput, faults_of
+from midcourse.contract.names import new_run_id
+from midcourse.contract.runs import RunFile
+from midcourse.interval import Interval
+from midcourse.rng import seed_everything
+from midcourse.session import Session
+
+
+def start(
+    experiment: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    checkpoint_every: str | None = "500 steps",
+    keep: int = 3,
+    best: tuple[str, Literal["max", "min"]] | None = None,
+    home: Path | str | None = None,
+    run_id: str | None = None,
+) -> Session:
+    """Begin a run, or go on with one; seeds Python, numpy and torch.
+
+    Args:
+        experiment: what is being found out; groups runs.
+        config: what the run is made with, for the record: plain JSON values.
+        name: for people.
+        seed: of the sample order and of all generators.
+        checkpoint_every: such as `"100 steps"` or `"1 epoch"`; None: on command and at the end.
+        keep: how many checkpoints to keep beside the best and the pinned ones.
+        best: a logged metric and whether more or less of it is better; its best value so far
+            takes a checkpoint.
+        home: the folder of all runs; `MIDCOURSE_HOME`, else `./.midcourse`.
+        run_id: the run to go on with, or the id for a new one; `MIDCOURSE_RUN_ID`, else made up.
+
+    Returns:
+        The session; use it in a `with` statement.
+
+    Raises:
+        InvalidInput: an argument or variable is malformed, or the run began with another config.
+        RunBusy: another process is training this run.
+        RunEnded: it has ended for good.
+    """
+    environment = TrainerEnvironment.read()
+    faults: list[Fault] = []
+    interval = None
+    if checkpoint_every is not None:
+        try:
+            interval = Interval.parse(checkpoint_every)
+        except ValueError as error:
+            faults.append(Fault(path="checkpoint_every", message=str(error)))
+    if keep < 1:
+        faults.append(Fault(path="keep", message=f"must be at least 1, not {keep}"))
+    if best is not None and best[1] not in ("max", "min"):
+        faults.append(Fault(path="best", message=f"must be max or min, not {best[1]!r}"))
+    try:
+        wanted = RunFile(
+            id=run_id or environment.run_id or new_run_id(),
+            experiment=experiment,
+            name=name,
+            seed=seed,
+            config=json.loads(json.dumps(dict(config or {}))),
+            origin=environment.origin,
+        )
+    except ValidationError as error:
+        faults += faults_of(error)
+    except (TypeError, ValueError) as error:
+        faults.append(Fault(path="config", message=f"must be plain JSON values: {error}"))
+    if faults:
+        raise InvalidInput(faults)
+    if home is not None:
+        environment = environment.model_copy(update={"home": Path(home)})
+    seed_everything(seed)
+    return Session(
+        wanted,
+        environment,
+        checkpoint_every=interval,
+        keep=keep,
+        best=BestSoFar(*best) if best is not None else None,
+    )

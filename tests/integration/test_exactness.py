@@ -1,0 +1,314 @@
+"""A steered run is as trustworthy as an unattended one: equal to the bit, whatever happened to it."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from steered import train, train_in_process
+
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.receipts import CommandState
+from midcourse.contract.records import CommandDone, Metrics
+from midcourse.contract.runs import RunStatus
+from midcourse.runlog import RunLogReader
+from midcourse.session import Session
+
+PLAN: dict[int, list[dict[str, Any]]] = {
+    3: [{"kind": "set", "changes": {"optimizer.lr": 0.02, "noise": 0.3}}],
+    11: [{"kind": "checkpoint"}, {"kind": "set", "changes": {"model.dropout": 0.4}}],
+    12: [
+        {"kind": "pause"},
+        {"kind": "set", "changes": {"optimizer.momentum": 0.5}},
+        {"kind": "resume"},
+    ],
+    22: [{"kind": "set", "changes": {"loss.label_smoothing": 0.1, "optimizer.weight_decay": 0.05}}],
+    30: [
+        {"kind": "set", "changes": {"nonsense": 1}},
+        {"kind": "set", "changes": {"train.epochs": 5}},
+    ],
+}
+"""Commands of every kind that lets the run go on, one of them refused."""
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture(scope="module")
+def unattended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The run that nothing happened to but its commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        return train(tmp_path_factory.mktemp("unattended"), "r1", plan=PLAN)
+
+
+class Trainers:
+    """Training processes, forked from a server that has torch loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        # The server takes its path from here only; without it each process would load torch anew.
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        self._context.set_forkserver_preload(["steered_warm"])
+        self.folder = folder
+        self.result = folder / "result.json"
+        self._started: list[BaseProcess] = []
+
+    def start(self, **options: Any) -> BaseProcess:
+        options = {"kill_after": None, "kill_at": None, "run_id": "r1", "plan": PLAN} | options
+        process = self._context.Process(
+            target=train_in_process, kwargs={"result": self.result, "home": self.folder, **options}
+        )
+        process.start()
+        self._started.append(process)
+        return process
+
+    def run(self, **options: Any) -> int:
+        process = self.start(**options)
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
+
+    def outcome(self) -> dict[str, Any]:
+        found = json.loads(self.result.read_text())
+        return {**found, "losses": {int(step): loss for step, loss in found["losses"].items()}}
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.is_alive():
+                process.kill()
+            process.join()
+            process.close()
+
+
+@pytest.fixture
+def trainers(tmp_path: Path) -> Iterator[Trainers]:
+    made = Trainers(tmp_path)
+    yield made
+    made.close()
+
+
+def records(home: Path, run_id: str) -> list[Any]:
+    found: list[Any] = []
+    reader = RunLogReader(RunPaths(home, run_id).run_log)
+    while batch := reader.read():
+        found += batch
+    return found
+
+
+def logged_losses(home: Path, run_id: str = "r1") -> dict[int, Any]:
+    """The first value of each step, as every reader of the log takes it."""
+    losses: dict[int, Any] = {}
+    for record in records(home, run_id):
+        if isinstance(record, Metrics):
+            losses.setdefault(record.step, record.values["train/loss"])
+    return losses
+
+
+def receipts(home: Path, run_id: str = "r1") -> dict[int, tuple[str, int | None, Any, Any]]:
+    found: dict[int, tuple[str, int | None, Any, Any]] = {}
+    for record in records(home, run_id):
+        if isinstance(record, CommandDone):
+            receipt = record.receipt
+            told = (receipt.state.value, receipt.step, receipt.before, receipt.after)
+            assert found.setdefault(receipt.seq, told) == told, "a receipt was told in two ways"
+    return found
+
+
+@pytest.mark.parametrize("moment", range(20))
+def test_killed_at_a_random_moment_and_restarted(
+    moment: int, trainers: Trainers, unattended: dict[str, Any]
+) -> None:
+    delay = random.Random(moment).uniform(0.0, 0.6)
+    if trainers.run(kill_after=delay) != 0:
+        assert trainers.run() == 0
+    assert trainers.outcome()["hash"] == unattended["hash"]
+    assert logged_losses(trainers.folder) == unattended["losses"]
+
+
+@pytest.mark.parametrize("place", ["journalled", "concluded", "captured", "logged"])
+def test_killed_at_the_worst_places(
+    place: str, trainers: Trainers, unattended: dict[str, Any]
+) -> None:
+    codes = [trainers.run(kill_at=place) for _ in range(3)]  # it strikes again after each restart
+    assert codes[0] == -signal.SIGKILL
+    if codes[-1] != 0:
+        assert trainers.run() == 0
+    assert trainers.outcome()["hash"] == unattended["hash"]
+    assert logged_losses(trainers.folder) == unattended["losses"]
+    told = receipts(trainers.folder)
+    states = {seq: told[seq][0] for seq in sorted(told)}
+    assert states == {seq: "rejected" if seq == 8 else "applied" for seq in range(1, 10)}
+
+
+def test_checkpoints_taken_during_a_redo_know_their_own_place_in_the_journal(
+    trainers: Trainers, unattended: dict[str, Any]
+) -> None:
+    assert trainers.run(kill_at="unwritten") == -signal.SIGKILL
+    assert trainers.run(kill_at="journalled") == -signal.SIGKILL
+    assert trainers.run() == 0
+    assert trainers.outcome()["hash"] == unattended["hash"]
+
+
+def test_sigterm_checkpoints_and_a_restart_goes_on(
+    trainers: Trainers, unattended: dict[str, Any]
+) -> None:
+    process = trainers.start()
+    log = RunPaths(trainers.folder, "r1").run_log
+    wait_for(lambda: log.exists() and b'"step":5' in log.read_bytes())
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    if process.exitcode != 0:  # else it was done before the signal came
+        assert process.exitcode == 128 + signal.SIGTERM
+        assert trainers.run() == 0
+    assert trainers.outcome()["hash"] == unattended["hash"]
+    assert logged_losses(trainers.folder) == unattended["losses"]
+
+
+def wait_for(condition: Any, seconds: float = 60.0) -> None:
+    done = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("waited in vain")
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    trainers: Trainers, unattended: dict[str, Any]
+) -> None:
+    assert trainers.run(kill_after=0.3) in (0, -signal.SIGKILL)
+    checkpoints = RunPaths(trainers.folder, "r1").checkpoints
+    newest = max(checkpoints.glob("step-*"), key=lambda folder: folder.stat().st_mtime)
+    tensors = newest / "state.safetensors"
+    damaged = bytearray(tensors.read_bytes())
+    damaged[-1] ^= 1
+    tensors.write_bytes(damaged)
+    if not trainers.result.exists():
+        assert trainers.run() == 0
+    assert trainers.outcome()["hash"] == unattended["hash"]
+
+
+def fork(home: Path, parent: str, child: str, checkpoint: str, **changes: Any) -> dict[str, str]:
+    origin = {"run": parent, "checkpoint": checkpoint, "changes": changes, "actor": "test"}
+    return {"MIDCOURSE_ORIGIN": json.dumps(origin)}
+
+
+def test_a_fork_without_changes_is_its_parents_continuation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainers: Trainers
+) -> None:
+    """The child trains while the parent, paused at the fork, goes on when the child has begun."""
+    plan = {13: [{"kind": "checkpoint", "pin": True}]}
+    parent = trainers.start(plan=plan)
+    wait_for(lambda: (RunPaths(tmp_path, "r1").checkpoint("step-13") / "manifest.json").exists())
+    for name, value in fork(tmp_path, "r1", "r2", "step-13").items():
+        monkeypatch.setenv(name, value)
+    child = train(tmp_path, "r2")
+    parent.join()
+    assert parent.exitcode == 0
+    continued = trainers.outcome()
+    assert child["hash"] == continued["hash"]
+    assert min(child["losses"]) == 14
+    assert child["losses"] == {s: v for s, v in continued["losses"].items() if s > 13}
+
+
+def test_pause_and_resume_leave_no_trace(tmp_path: Path) -> None:
+    resumed = threading.Event()
+
+    def resume_when_paused(run: Session) -> None:
+        def watch() -> None:
+            wait_for(lambda: run.status is RunStatus.PAUSED)
+            resumed.set()
+            from steered import Command, utc_now
+
+            run.boundary.mailbox.post(
+                Command.model_validate(
+                    {
+                        "run": "r1",
+                        "seq": 2,
+                        "actor": "test",
+                        "accepted_at": utc_now(),
+                        "action": {"kind": "resume"},
+                    }
+                )
+            )
+
+        threading.Thread(target=watch).start()
+
+    paused = train(tmp_path / "a", "r1", plan={9: [{"kind": "pause"}]}, watch=resume_when_paused)
+    assert resumed.is_set()
+    assert paused["hash"] == train(tmp_path / "b", "r1")["hash"]
+
+
+def test_an_edit_made_while_paused_acts_before_the_next_step(tmp_path: Path) -> None:
+    edit = {"kind": "set", "changes": {"optimizer.lr": 0.001, "noise": 0.9}}
+    paused = train(tmp_path / "a", "r1", plan={9: [{"kind": "pause"}, edit, {"kind": "resume"}]})
+    straight = train(tmp_path / "b", "r1", plan={9: [edit]})
+    assert paused["hash"] == straight["hash"]
+    assert receipts(tmp_path / "a")[2] == receipts(tmp_path / "b")[1]
+    assert paused["hash"] != train(tmp_path / "c", "r1", plan={10: [edit]})["hash"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer.lr": 0.003}, {"optimizer.momentum": 0.2}, {"optimizer.weight_decay": 0.3}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_fork_trains_with_its_changes(
+    optimizer: str, changes: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the change had been made at that step, and not as if there had been none."""
+    parent = train(
+        tmp_path, "r1", optimizer=optimizer, plan={13: [{"kind": "checkpoint", "pin": True}]}
+    )
+    steered = train(
+        tmp_path, "r3", optimizer=optimizer, plan={13: [{"kind": "set", "changes": changes}]}
+    )
+    for name, value in fork(tmp_path, "r1", "r2", "step-13", **changes).items():
+        monkeypatch.setenv(name, value)
+    child = train(tmp_path, "r2", optimizer=optimizer)
+    assert child["hash"] == steered["hash"]
+    assert child["hash"] != parent["hash"]
+    [(state, step, _, after)] = receipts(tmp_path, "r2").values()
+    assert (state, step, after) == ("applied", 13, changes)
+
+
+def test_a_fork_crashed_before_its_first_checkpoint_starts_again_with_its_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainers: Trainers
+) -> None:
+    train(tmp_path, "r1", plan={13: [{"kind": "checkpoint", "pin": True}]})
+    for name, value in fork(tmp_path, "r1", "r2", "step-13", **{"optimizer.lr": 0.003}).items():
+        monkeypatch.setenv(name, value)
+    expected = train(tmp_path, "r2")
+    for name, value in fork(tmp_path, "r1", "r4", "step-13", **{"optimizer.lr": 0.003}).items():
+        monkeypatch.setenv(name, value)
+    assert train(tmp_path, "r4")["hash"] == expected["hash"]
+
+
+def test_revert_is_a_fork_in_the_same_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"optimizer.lr": 0.004}
+    revert = {"kind": "revert", "checkpoint": "step-13", "child": "r2", "changes": changes}
+    plan: dict[int, Any] = {13: [{"kind": "checkpoint", "pin": True}], 19: [revert]}
+    reverted = train(tmp_path / "a", "r1", plan={**plan})
+    assert reverted["id"] == "r2"
+    straight = train(tmp_path / "b", "r1", plan={13: [{"kind": "set", "changes": changes}]})
+    assert reverted["hash"] == straight["hash"]
+    told = receipts(tmp_path / "a")[2]
+    assert told[:2] == (CommandState.APPLIED.value, 19)
+    assert told[3]["run"] == "r2"
+    assert max(logged_losses(tmp_path / "a", "r1")) == 19
+    assert min(logged_losses(tmp_path / "a", "r2")) == 14
