@@ -1,0 +1,203 @@
+"""From the run log to a tracker: records in, rows and descriptions out. No clock, no files."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import JsonValue
+
+from midcourse.contract.checkpoints import CheckpointRecord
+from midcourse.contract.commands import SetParameters
+from midcourse.contract.names import checkpoint_step
+from midcourse.contract.receipts import CommandState, Receipt
+from midcourse.contract.records import (
+    CheckpointDeleted,
+    CheckpointWritten,
+    CommandDone,
+    LogRecord,
+    MediaLogged,
+    Metrics,
+    Started,
+    StatusChanged,
+)
+from midcourse.contract.runs import ENDED, RunStatus
+from midcourse.tracking.best import BestValues
+from midcourse.tracking.interventions import (
+    MARKER,
+    TABLE,
+    Interventions,
+    curve_points,
+    nested,
+)
+from midcourse.tracking.keepsakes import CheckpointBook
+from midcourse.tracking.rows import RowQueue
+from midcourse.tracking.tracker import Row, Tracker
+from midcourse.version import __version__
+
+CLOSING = ENDED | {RunStatus.INTERRUPTED}
+"""Statuses after which the trainer's process says nothing more."""
+
+
+_FINAL = ENDED - {RunStatus.FAILED}
+"""A failed run may be started again, once its program is mended."""
+
+
+class Follower:
+    """Follows one run from the first byte of its log on.
+
+    A tracker that takes over from an earlier one is fed the whole log again: the same records make
+    the same rows, and those below `Tracker.first_position` are known to be there.
+    """
+
+    def __init__(self, open_tracker: Callable[[Started], Tracker]) -> None:
+        """The tracker is opened when the log says what run it is."""
+        self._open_tracker = open_tracker
+        self.tracker: Tracker | None = None
+        self.status: RunStatus | None = None
+        """The last status since the last start; None while it simply runs."""
+        self._started: Started | None = None
+        self._last_status: StatusChanged | None = None
+        self._values: dict[str, JsonValue] = {}
+        self._rows = RowQueue()
+        self._interventions = Interventions()
+        self._best = BestValues()
+        self._checkpoints = CheckpointBook()
+
+    def feed(self, records: Sequence[LogRecord]) -> None:
+        """Take the next records of the log."""
+        for record in records:
+            self._take(record)
+        if self.tracker is not None and (news := self._best.news()):
+            self.tracker.summarize(news)
+
+    def best_and_last(self) -> list[tuple[CheckpointRecord, list[str]]]:
+        """The checkpoints to keep when tracking ends, with their aliases."""
+        return self._checkpoints.best_and_last()
+
+    def close(self) -> RunStatus:
+        """Let go of what can be known to be complete, and say how the run stands.
+
+        Returns:
+            How the run ended; `interrupted` where its trainer went away without a word.
+        """
+        status = self.status if self.status in CLOSING else RunStatus.INTERRUPTED
+        assert status is not None
+        if status in _FINAL:
+            self._send(self._rows.close())
+        else:
+            self._send(self._rows.settle(self._rows.newest))
+        if self.tracker is not None:
+            self.tracker.summarize({**self._best.news(), **self._final_words(status)})
+        return status
+
+    def _take(self, record: LogRecord) -> None:
+        match record:
+            case Started():
+                self._start(record)
+            case Metrics():
+                values = {name: float(value) for name, value in record.values.items()}
+                self._send(self._rows.add(record.step, record.time, values, {}))
+            case MediaLogged():
+                media = {record.name: record.media}
+                self._send(self._rows.add(record.step, record.at.timestamp(), {}, media))
+            case CommandDone():
+                self._intervene(record)
+            case CheckpointWritten():
+                self._checkpoints.written(record.checkpoint)
+            case CheckpointDeleted():
+                self._checkpoints.deleted(record.name)
+            case StatusChanged():
+                self._change_status(record)
+
+    def _start(self, record: Started) -> None:
+        if self.tracker is None:
+            self.tracker = self._open_tracker(record)
+        else:
+            # The earlier attempt may have ended without a word; its tracker closed with this row.
+            self._send(self._rows.settle(self._rows.newest))
+        self._started = record
+        self.status = None
+        self._values = dict(record.values)
+        points = curve_points(record.values)
+        self._rows.annotate(record.next_step, record.at.timestamp(), points, {})
+        self._describe()
+
+    def _intervene(self, record: CommandDone) -> None:
+        receipt = record.receipt
+        if not self._interventions.add(record.command, receipt):
+            return
+        moment = receipt.at.timestamp()
+        if receipt.state is CommandState.APPLIED:
+            sets = isinstance(record.command.action, SetParameters)
+            names = [name for name in receipt.after if sets or name in self._values]
+            self._change_values(receipt, names)
+        step = self._rows.newest if receipt.step is None else receipt.step
+        self._rows.annotate(
+            max(step, self._rows.gone + 1, 0),
+            moment,
+            {MARKER: float(receipt.seq)},
+            {TABLE: self._interventions.table()},
+        )
+
+    def _change_values(self, receipt: Receipt, names: Sequence[str]) -> None:
+        """Draw a step in each curve: the old value at the boundary's step, the new one after it."""
+        if not names or receipt.step is None:
+            return
+        moment = receipt.at.timestamp()
+        old = {name: receipt.before[name] for name in names if name in receipt.before}
+        new = {name: receipt.after[name] for name in names}
+        self._rows.annotate(receipt.step, moment, curve_points(old), {})
+        self._rows.annotate(receipt.step + 1, moment, curve_points(new), {})
+        self._values |= new
+        self._describe()
+
+    def _change_status(self, record: StatusChanged) -> None:
+        self._last_status = record
+        self.status = record.status
+        if record.status in _FINAL:
+            self._send(self._rows.close())
+        elif record.status is not RunStatus.RUNNING and record.step is not None:
+            self._send(self._rows.settle(record.step))
+        if self.tracker is not None and record.summary:
+            self.tracker.summarize(record.summary)
+
+    def _final_words(self, status: RunStatus) -> dict[str, JsonValue]:
+        last = self._last_status
+        reason = last.reason if last is not None and last.status is status else None
+        return {
+            "midcourse/status": status.value,
+            "midcourse/last_step": self._rows.newest if self._rows.newest >= 0 else None,
+            **({"midcourse/reason": reason} if reason else {}),
+        }
+
+    def _describe(self) -> None:
+        assert self._started is not None
+        assert self.tracker is not None
+        self.tracker.describe(about_run(self._started, self._values))
+
+    def _send(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._best.see(row)
+            if self.tracker is not None and row.position >= self.tracker.first_position:
+                self.tracker.log(row)
+
+
+def about_run(started: Started, values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """What is told of a run beside its own configuration."""
+    run = started.run
+    origin = run.origin
+    return {
+        "run": run.id,
+        "attempt": started.attempt,
+        "seed": run.seed,
+        "version": __version__,
+        "origin": None
+        if origin is None
+        else {
+            "run": origin.run,
+            "checkpoint": origin.checkpoint,
+            "step": checkpoint_step(origin.checkpoint),
+            "changes": dict(origin.changes),
+            "actor": origin.actor,
+            "revert": origin.revert,
+        },
+        "parameters": nested(values),
+    }

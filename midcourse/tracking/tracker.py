@@ -1,0 +1,113 @@
+"""What a tracker is: the few verbs by which a run's log is shown somewhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from midcourse.contract.checkpoints import CheckpointRecord
+from midcourse.contract.media import Media
+from midcourse.contract.runs import RunStatus
+
+
+@dataclass(frozen=True)
+class Row:
+    """Everything that was logged at one step."""
+
+    position: int
+    """Where the row stands in the tracker: grows from row to row. The step, but for late rows."""
+    step: int
+    """The training step; the x-axis of every chart."""
+    time: float
+    """When it was logged, in seconds since 1970."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    media: Mapping[str, Media] = field(default_factory=dict)
+
+
+class Tracker(Protocol):
+    """Where one run is shown. Calls come in log order, from one thread."""
+
+    first_position: int
+    """Rows below this position are there already, from an earlier tracker of the same run."""
+
+    def describe(self, about: Mapping[str, JsonValue]) -> None:
+        """Replace what is known about the run: attempt, origin, live parameter values."""
+
+    def log(self, row: Row) -> None:
+        """Show one row; `row.position` is above that of every row before."""
+
+    def summarize(self, values: Mapping[str, JsonValue]) -> None:
+        """Set values that stand for the whole run, by name; others stay."""
+
+    def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
+        """Keep the files of a checkpoint. `folder` stays as it is from now on."""
+
+    def caught_up(self) -> None:
+        """Told once: all that an earlier tracker had is here, too."""
+
+    def finish(self, status: RunStatus) -> None:
+        """Send what is left and let go. May take long; the caller bounds it."""
+
+
+class NullTracker:
+    """Shows nothing."""
+
+    first_position = 0
+
+    def describe(self, about: Mapping[str, JsonValue]) -> None:
+        """Do nothing."""
+
+    def log(self, row: Row) -> None:
+        """Do nothing."""
+
+    def summarize(self, values: Mapping[str, JsonValue]) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
+        """Do nothing."""
+
+    def caught_up(self) -> None:
+        """Do nothing."""
+
+    def finish(self, status: RunStatus) -> None:
+        """Do nothing."""
+
+
+class RecordingTracker:
+    """Keeps everything in memory, to be looked at."""
+
+    def __init__(self, first_position: int = 0) -> None:
+        self.first_position = first_position
+        self.about: dict[str, JsonValue] = {}
+        self.rows: list[Row] = []
+        self.summary: dict[str, JsonValue] = {}
+        self.checkpoints: list[tuple[CheckpointRecord, Path, tuple[str, ...]]] = []
+        self.is_whole = False
+        self.status: RunStatus | None = None
+
+    def describe(self, about: Mapping[str, JsonValue]) -> None:
+        """Keep the latest description."""
+        self.about = dict(about)
+
+    def log(self, row: Row) -> None:
+        """Keep the row."""
+        assert not self.rows or row.position > self.rows[-1].position
+        self.rows.append(row)
+
+    def summarize(self, values: Mapping[str, JsonValue]) -> None:
+        """Keep the latest value of each name."""
+        self.summary.update(values)
+
+    def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
+        """Keep what was given."""
+        self.checkpoints.append((record, folder, tuple(aliases)))
+
+    def caught_up(self) -> None:
+        """Keep that it was said."""
+        self.is_whole = True
+
+    def finish(self, status: RunStatus) -> None:
+        """Keep how the run ended."""
+        self.status = status
