@@ -81,11 +81,24 @@ _MESSAGES: dict[str, Any] = {
     "bool_type": lambda item: f"must be true or false, not {_said(item)}",
     "string_type": lambda item: f"must be a string, not {_said(item)}",
     "dict_type": lambda item: f"must be an object, not {_said(item)}",
+    "model_type": lambda item: f"must be an object, not {_said(item)}",
+    "list_type": lambda item: f"must be a list, not {_said(item)}",
+    "literal_error": lambda item: f"must be {item['ctx']['expected']}, not {_said(item)}",
+    "string_pattern_mismatch": lambda item: (
+        f"must match {item['ctx']['pattern']}, not {_said(item)}"
+    ),
+    "greater_than": lambda item: f"must be above {item['ctx']['gt']:.15g}, not {_said(item)}",
+    "greater_than_equal": lambda item: (
+        f"must be at least {item['ctx']['ge']:.15g}, not {_said(item)}"
+    ),
+    "less_than": lambda item: f"must be below {item['ctx']['lt']:.15g}, not {_said(item)}",
+    "less_than_equal": lambda item: f"must be at most {item['ctx']['le']:.15g}, not {_said(item)}",
     "value_error": lambda item: item["msg"].removeprefix("Value error, "),
 }
 
 
 def _said(item: Any) -> str:
     value = item.get("input")
-    text = repr(value) if not isinstance(value, bool | None) else str(value).lower()
+    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    text = "null" if value is None else text
     return text if len(text) <= 60 else text[:57] + "..."
