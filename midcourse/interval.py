@@ -24,12 +24,12 @@ class Interval:
         Raises:
             ValueError: in one sentence, what is allowed.
         """
-        found = _PATTERN.fullmatch(text)
+        found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         count = int(found[1]) if found else 0
         if not found or count < 1:
             raise ValueError(
                 f'must be an interval such as "100 steps" or "1 epoch", with a whole number '
-                f'of at least 1, not "{text[:40]}"'
+                f"of at least 1, not {str(text)[:40]!r}"
             )
         return Interval(count, "steps" if found[2] == "step" else "epochs")
 

@@ -1,0 +1,49 @@
+"""The real MNIST: a small CNN reaches 98% on the test pictures."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midcourse.contract.names import Metric
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.records import Metrics, StatusChanged
+from midcourse.runlog import RunLogReader
+
+REPOSITORY = Path(__file__).parents[2]
+HOME = Path(os.environ.get("MIDCOURSE_HOME") or REPOSITORY / ".midcourse")
+RAW = HOME / "data" / "MNIST" / "raw"
+
+
+@pytest.mark.mnist
+@pytest.mark.acceptance
+@pytest.mark.skipif(
+    not (RAW / "train-images-idx3-ubyte").is_file(),
+    reason=f"MNIST is not in {RAW}; `make mnist` fetches it",
+)
+def test_the_cnn_learns_mnist(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to((HOME / "data").absolute())
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "trainer/configs/mnist.json", "--run-id", "mnist"],
+        cwd=REPOSITORY,
+        env=os.environ | {"MIDCOURSE_HOME": str(tmp_path), "WANDB_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reader = RunLogReader(RunPaths(tmp_path, "mnist").run_log)
+    accuracies, summary = [], None
+    while records := reader.read():
+        for record in records:
+            if isinstance(record, Metrics) and Metric.TEST_ACCURACY in record.values:
+                accuracies.append(record.values[Metric.TEST_ACCURACY])
+            if isinstance(record, StatusChanged):
+                summary = record.summary
+    assert len(accuracies) == 5
+    assert summary is not None
+    assert summary["test_accuracy"] == accuracies[-1]
+    assert accuracies[-1] >= 0.98

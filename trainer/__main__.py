@@ -1,0 +1,151 @@
+"""`python -m trainer params.json`: parse, build, run, close.
+
+Exit codes: 0 the run finished or was stopped; 1 it failed; 2 its configuration cannot be used and
+nothing was started; 143 or 130 it was interrupted, and goes on when it is started again.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import midcourse
+from midcourse.contract.environment import TrainerEnvironment
+from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
+from midcourse.contract.names import Metric
+from trainer.build import Task, build
+from trainer.config import Config
+from trainer.configure import REGISTRIES, configure, json_schema
+from trainer.files import read_params
+from trainer.loop import train
+from trainer.tasks import AUGMENTATIONS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; the exit code."""
+    parser = command_line()
+    options = parser.parse_args(arguments)
+    try:
+        for module in options.imports:
+            import_module(module)
+        if options.schema:
+            print(json.dumps(json_schema(), indent=2))  # noqa: T201
+            return 0
+        if options.list:
+            print(listing())  # noqa: T201
+            return 0
+        if options.params is None:
+            parser.error("which configuration? Give a .json or .yaml file; {} in it is enough")
+        if options.check:
+            return check(options.params)
+        config = configure(read_params(options.params))
+        task = build(config, TrainerEnvironment.read().home / "data")
+        session = midcourse.start(
+            config.experiment,
+            config.model_dump(mode="json"),
+            seed=config.seed,
+            checkpoint_every=config.train.checkpoint_every,
+            best=(Metric.TEST_ACCURACY, "max"),
+            run_id=options.run_id,
+        )
+    except MidcourseError as error:
+        tell(error)
+        return 2
+    return run(session, task, config)
+
+
+def run(session: midcourse.Session, task: Task, config: Config) -> int:
+    """Train; the exit code."""
+    try:
+        with session:
+            final = train(
+                session,
+                task,
+                config.train,
+                batch_size=config.data.batch_size,
+                schedule_every=config.scheduler.step_every,
+            )
+            worst_class, worst_accuracy = final.worst_class
+            session.summary(
+                test_accuracy=final.scores.accuracy,
+                test_loss=final.loss,
+                worst_class=worst_class,
+                worst_class_accuracy=worst_accuracy,
+            )
+    except MidcourseError as error:
+        tell(error)
+        return 1
+    return 0
+
+
+def check(params: Path) -> int:
+    """Say what is wrong with a configuration: a fault a line, as JSON, on standard output."""
+    try:
+        configure(read_params(params))
+    except InvalidInput as error:
+        for fault in error.faults:
+            print(fault.to_json())  # noqa: T201
+        return 2
+    return 0
+
+
+def tell(error: MidcourseError) -> None:
+    """Say what is wrong on standard error, each fault on a line of its own."""
+    for line in error.faults if isinstance(error, InvalidInput) else [error]:
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def command_line() -> argparse.ArgumentParser:
+    """What may be said."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer", description="Train an image classifier, steerably."
+    )
+    parser.add_argument("params", nargs="?", type=Path, help="configuration, JSON or YAML")
+    parser.add_argument("--run-id", help="start this run, or continue it where it has begun")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a module that registers data sets, models, … of your own; may be repeated",
+    )
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema and end")
+    parser.add_argument(
+        "--check", action="store_true", help="check the configuration, each fault as JSON, and end"
+    )
+    parser.add_argument("--list", action="store_true", help="print what is registered and end")
+    return parser
+
+
+def import_module(name: str) -> None:
+    """Import a user's module, for what it registers.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there; something that it imports is not
+        message = f"there is no module {name!r} in the working directory or on PYTHONPATH"
+        raise InvalidInput([Fault(path="--import", message=message)]) from None
+
+
+def listing() -> str:
+    """Everything that is registered, a line each."""
+    lines = []
+    for title, registry in [*REGISTRIES.items(), ("data.augmentation", AUGMENTATIONS)]:
+        lines.append(f"{title}:")
+        for name in registry.names():
+            entry = registry.entry(name)
+            options = ", ".join(entry.options.model_fields)
+            lines.append(f"  {name:32} {entry.summary}" + (f" [{options}]" if options else ""))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
