@@ -41,12 +41,15 @@ def strict_json_loads(text: str | bytes) -> Any:
     Raises:
         ValueError: with what is wrong, and where the parser knows it.
     """
-    return json.loads(
-        text,
-        parse_constant=_refuse_constant,
-        parse_float=_finite_float,
-        object_pairs_hook=_unique_keys,
-    )
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_pairs_hook=_unique_keys,
+        )
+    except RecursionError:
+        raise ValueError("lists and objects are nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

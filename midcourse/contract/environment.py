@@ -15,6 +15,7 @@ from midcourse.contract.runs import Origin
 
 HOME: Final = "MIDCOURSE_HOME"
 RUN_ID: Final = "MIDCOURSE_RUN_ID"
+RUN_NAME: Final = "MIDCOURSE_RUN_NAME"
 ATTEMPT: Final = "MIDCOURSE_ATTEMPT"
 ORIGIN: Final = "MIDCOURSE_ORIGIN"
 API_URL: Final = "MIDCOURSE_API_URL"
@@ -27,6 +28,8 @@ class TrainerEnvironment(Record):
     home: Annotated[Path, Field(strict=False)] = DEFAULT_HOME
     run_id: RunId | None = None
     """Set: start this run, or continue it where it has begun. Unset: a new run."""
+    run_name: str | None = Field(default=None, max_length=200)
+    """What people call the run, unless the program names it itself."""
     attempt: Annotated[int, Field(strict=False, ge=0)] = 0
     """Which start of the run this is, counted by the launcher from 1; 0 without a launcher."""
     origin: Origin | None = None
@@ -51,6 +54,7 @@ class TrainerEnvironment(Record):
         names = {
             HOME: "home",
             RUN_ID: "run_id",
+            RUN_NAME: "run_name",
             ATTEMPT: "attempt",
             ORIGIN: "origin",
             API_URL: "api_url",
@@ -65,10 +69,9 @@ class TrainerEnvironment(Record):
                 given["origin"] = strict_json_loads(given["origin"])
             found = cls.model_validate(given)
         except ValidationError as error:
-            variables = {field: name for name, field in names.items()}
             raise InvalidInput(
                 [
-                    fault.model_copy(update={"path": variables.get(fault.path, fault.path)})
+                    fault.model_copy(update={"path": _by_variable(fault.path, names)})
                     for fault in faults_of(error)
                 ]
             ) from None
@@ -84,3 +87,10 @@ class TrainerEnvironment(Record):
                 ]
             )
         return found
+
+
+def _by_variable(path: str, names: Mapping[str, str]) -> str:
+    """`origin.run` as the one who set the variable knows it: `MIDCOURSE_ORIGIN.run`."""
+    variables = {field: name for name, field in names.items()}
+    field, dot, rest = path.partition(".")
+    return f"{variables.get(field, field)}{dot}{rest}"

@@ -1,0 +1,40 @@
+# `make up` and `make test` are all that a newcomer needs; CONTRIBUTING.md has the rest.
+PYTHON ?= python3
+PORT ?= 8080
+CONFIG ?= trainer/configs/digits.json
+export PORT CONFIG EXIT MIDCOURSE_HOME
+
+.PHONY: up test lint mnist requirements docs clean
+
+up: .venv/installed
+	@.venv/bin/python -m control_api.up
+
+test: .venv/installed-dev
+	.venv/bin/python -m pytest $(PYTEST)
+
+lint: .venv/installed-dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+mnist: .venv/installed
+	@.venv/bin/python scripts/fetch_mnist.py
+
+# requirements*.txt are compiled for every platform; see CONTRIBUTING.md.
+requirements:
+	scripts/compile_requirements.sh
+
+docs: .venv/installed-dev
+	.venv/bin/python scripts/write_parameters_page.py
+
+.venv/installed: requirements.txt scripts/install.sh
+	@PYTHON=$(PYTHON) scripts/install.sh requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@PYTHON=$(PYTHON) scripts/install.sh requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv

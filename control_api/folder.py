@@ -1,0 +1,70 @@
+"""A run's folder, as far as the control API writes and reads it beside the log."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from control_api.branches import origin_of
+from control_api.launchers.base import RunSpec
+from control_api.settings import Settings
+from control_api.tables import RunRow
+from midcourse.contract import environment
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.runs import TrackingStatus
+
+
+def write_params(home: Path, run: RunRow) -> None:
+    """The run's configuration as the file that its trainer is started with.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = RunPaths(home, run.id).params_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".new")
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump(run.config, stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+
+
+def run_spec(settings: Settings, run: RunRow, token: str) -> RunSpec:
+    """How the present attempt of a run is started. The token is in the environment alone."""
+    paths = RunPaths(settings.home, run.id)
+    variables = {
+        # Threads that wait for work by spinning starve the runs beside them; bits stay the same.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **settings.trainer_environment,
+        environment.HOME: str(settings.home),
+        environment.RUN_ID: run.id,
+        environment.ATTEMPT: str(run.attempt),
+        environment.API_URL: settings.url,
+        environment.RUN_TOKEN: token,
+        "PYTHONUNBUFFERED": "1",  # the console log is read while it grows
+    }
+    if run.name is not None:
+        variables[environment.RUN_NAME] = run.name
+    if origin := origin_of(run):
+        variables[environment.ORIGIN] = origin.to_json()
+    return RunSpec(
+        run_id=run.id,
+        attempt=run.attempt,
+        argv=(*settings.trainer_command, str(paths.params_file)),
+        environment=variables,
+        folder=settings.trainer_folder,
+        console=paths.console_log,
+    )
+
+
+def read_tracking(home: Path, run_id: str) -> dict[str, Any] | None:
+    """What the run's tracker process last said; None where it said nothing that can be read."""
+    try:
+        text = RunPaths(home, run_id).tracking_status.read_bytes()
+        return TrackingStatus.model_validate_json(text).model_dump(mode="json")
+    except (OSError, ValidationError):
+        return None

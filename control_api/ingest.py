@@ -1,0 +1,249 @@
+"""Run log into tables: what a trainer said becomes what the API knows.
+
+Used for what the link ships, and for what the reconciler reads from a run's folder. A restarted
+trainer says again what it redoes: the first metric, picture and receipt of each key is kept, and
+what describes the present (status, values, step) follows the log.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from control_api.bell import run_key
+from control_api.database import Database, insert_new, ring_after
+from control_api.lifecycle import end_run, get_run, settle_command
+from control_api.tables import CheckpointRow, CommandRow, MediaRow, MetricRow, RunRow
+from midcourse.contract.commands import FORK_SEQ
+from midcourse.contract.link import LOG_CHUNK_BYTES
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
+from midcourse.contract.records import (
+    CheckpointDeleted,
+    CheckpointFailed,
+    CheckpointWritten,
+    CommandDone,
+    MediaLogged,
+    Metrics,
+    MetricValue,
+    Notice,
+    Started,
+    StatusChanged,
+    parse_record,
+)
+from midcourse.contract.runs import ENDED, RunStatus
+
+log = logging.getLogger(__name__)
+
+
+def ingest(session: Session, run: RunRow, data: bytes) -> None:
+    """Take the whole lines of `data`, which begins at the run's `log_offset`, and advance it.
+
+    A line that is no record is skipped and noted on the run: it must not hold up the rest.
+    """
+    batch = _Batch(session, run)
+    for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+        try:
+            record = parse_record(line)
+        except (ValueError, RecursionError) as error:
+            run.notice = f"The run log has a damaged line at byte {run.log_offset}; it is skipped"
+            log.warning("run %s: %s: %s", run.id, run.notice, error)
+        else:
+            _HANDLERS[type(record)](batch, record)
+        run.log_offset += len(line)
+    batch.store()
+    ring_after(session, run_key(run.id))
+
+
+def ingest_file(database: Database, home: Path, run_id: str) -> None:
+    """Take what a run's log holds beyond what is stored, however much it is."""
+    path = RunPaths(home, run_id).run_log
+    while True:
+        with database.reading() as session:
+            offset = get_run(session, run_id).log_offset
+        data = _whole_lines(path, offset)
+        if not data:
+            return
+        with database.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            if run.log_offset == offset:  # else the link was faster
+                ingest(session, run, data)
+
+
+def _whole_lines(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(LOG_CHUNK_BYTES)
+            if data and b"\n" not in data:
+                data += file.readline()  # one line longer than a chunk
+    except FileNotFoundError:
+        return b""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def plain_number(value: MetricValue) -> float | None:
+    """A metric's value as the database holds it: NaN is null."""
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
+def metric_value(number: float | None) -> MetricValue:
+    """The inverse of `plain_number`, in the words of JSON."""
+    if number is None:
+        return "NaN"
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    return number
+
+
+class _Batch:
+    """The records of one transaction; rows that come in numbers are stored together."""
+
+    def __init__(self, session: Session, run: RunRow) -> None:
+        self.session = session
+        self.run = run
+        self._metrics: list[dict[str, Any]] = []
+        self._media: list[dict[str, Any]] = []
+        self._latest = dict(run.latest)
+
+    def store(self) -> None:
+        """Write what was gathered."""
+        insert_new(self.session, MetricRow, self._metrics)
+        insert_new(self.session, MediaRow, self._media)
+        self.run.latest = self._latest
+
+    def started(self, record: Started) -> None:
+        run = self.run
+        run.declared = [row.model_dump(mode="json") for row in record.parameters]
+        self._set_values(record.values | self._redone(record.next_step))
+        run.total_steps = record.total_steps
+        run.step = record.next_step - 1 if record.next_step else None
+        run.started_at = run.started_at or record.at
+        if run.status not in ENDED:
+            run.status = RunStatus.RUNNING
+
+    def metrics(self, record: Metrics) -> None:
+        for key, value in record.values.items():
+            number = plain_number(value)
+            self._metrics.append(
+                {"run_id": self.run.id, "key": key, "step": record.step, "value": number}
+            )
+            if key not in self._latest or self._latest[key][0] <= record.step:
+                self._latest[key] = [record.step, metric_value(number)]
+
+    def media(self, record: MediaLogged) -> None:
+        media = record.media.model_dump(mode="json")
+        self._media.append(
+            {"run_id": self.run.id, "name": record.name, "step": record.step, "media": media}
+        )
+
+    def command_done(self, record: CommandDone) -> None:
+        receipt = record.receipt
+        if record.total_steps is not None:
+            self.run.total_steps = record.total_steps
+        if receipt.state is CommandState.APPLIED:
+            declared = {row["name"] for row in self.run.declared or []}
+            read_back = {key: value for key, value in receipt.after.items() if key in declared}
+            self._set_values(self.run.live_values | read_back)
+        row = self.session.get(CommandRow, (self.run.id, receipt.seq))
+        if row is None and receipt.seq == FORK_SEQ:
+            # A fork's changes are its first command: it has them from its origin.
+            row = CommandRow(
+                run_id=self.run.id,
+                seq=FORK_SEQ,
+                action=record.command.action.model_dump(mode="json"),
+                reason=record.command.reason,
+                actor=record.command.actor,
+                accepted_at=record.command.accepted_at,
+            )
+            self.session.add(row)
+        if row is None:
+            log.warning("run %s: a receipt for command %d, unknown", self.run.id, receipt.seq)
+        elif row.state not in FINAL_STATES:
+            settle_command(self.session, row, receipt)
+
+    def checkpoint_written(self, record: CheckpointWritten) -> None:
+        checkpoint = record.checkpoint
+        row = self.session.get(CheckpointRow, (self.run.id, checkpoint.name))
+        if row is None:
+            row = CheckpointRow(
+                run_id=self.run.id,
+                name=checkpoint.name,
+                step=checkpoint.step,
+                best=checkpoint.best,
+                record=checkpoint.model_dump(mode="json"),
+            )
+            self.session.add(row)
+        row.deleted_at = None  # a redo writes again what was deleted before the crash
+
+    def checkpoint_deleted(self, record: CheckpointDeleted) -> None:
+        row = self.session.get(CheckpointRow, (self.run.id, record.name))
+        if row is not None:
+            row.deleted_at = record.at
+
+    def checkpoint_failed(self, record: CheckpointFailed) -> None:
+        self._note(f"Checkpoint {record.name} could not be written: {record.reason}")
+
+    def notice(self, record: Notice) -> None:
+        self._note(record.message)
+
+    def status_changed(self, record: StatusChanged) -> None:
+        run = self.run
+        if run.status in ENDED:
+            return
+        if record.step is not None:
+            run.step = record.step
+        if record.summary:
+            run.summary = dict(record.summary)
+        if record.status is RunStatus.FAILED:
+            end_run(self.session, run, record.status, error=record.reason, at=record.at)
+            return
+        run.notice = record.reason or run.notice
+        if record.status in ENDED:
+            end_run(self.session, run, record.status, at=record.at)
+        else:
+            run.status = record.status
+
+    def _redone(self, next_step: int) -> dict[str, Any]:
+        """What a restarted trainer sets again on its way to where it was before.
+
+        Its journal tells it to, and it need not say so again: the receipts are here.
+        """
+        rows = self.session.scalars(
+            select(CommandRow)
+            .where(CommandRow.run_id == self.run.id, CommandRow.state == CommandState.APPLIED)
+            .order_by(CommandRow.seq)
+        )
+        values: dict[str, Any] = {}
+        for row in rows:
+            receipt = Receipt.model_validate(row.receipt)
+            if row.action["kind"] == "set" and (receipt.step or 0) >= next_step - 1:
+                values |= receipt.after
+        return values
+
+    def _set_values(self, values: dict[str, Any]) -> None:
+        if values != self.run.live_values:
+            self.run.live_values = dict(values)
+            self.run.revision += 1
+
+    def _note(self, message: str) -> None:
+        self.run.notice = message
+        log.warning("run %s: %s", self.run.id, message)
+
+
+_HANDLERS: dict[type, Callable[[_Batch, Any], None]] = {
+    Started: _Batch.started,
+    Metrics: _Batch.metrics,
+    MediaLogged: _Batch.media,
+    CommandDone: _Batch.command_done,
+    CheckpointWritten: _Batch.checkpoint_written,
+    CheckpointDeleted: _Batch.checkpoint_deleted,
+    CheckpointFailed: _Batch.checkpoint_failed,
+    StatusChanged: _Batch.status_changed,
+    Notice: _Batch.notice,
+}

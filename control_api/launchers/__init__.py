@@ -1,0 +1,1 @@
+"""Launchers: what starts trainers. One file for each; `base` says what they have in common."""

@@ -1,0 +1,130 @@
+"""The `process` launcher: trainers as processes of this machine, which outlive the API.
+
+A process is known by its id and its start time, since ids are used again. The ones that this
+process started are its children, and their exit codes are known; of adopted ones they are not.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, RunSpec
+from midcourse.contract import environment
+
+PROC = Path("/proc")
+
+
+class ProcessLauncher:
+    """Starts each trainer in a session of its own, so that no Ctrl-C of ours reaches it."""
+
+    name = "process"
+
+    def __init__(self) -> None:
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        """Kept only to ask them for their exit codes."""
+
+    def submit(self, spec: RunSpec) -> Handle:
+        """Start a trainer, its output going to the console log."""
+        try:
+            spec.console.parent.mkdir(parents=True, exist_ok=True)
+            with spec.console.open("ab") as console:
+                console.write(_heading(spec).encode())
+                console.flush()
+                child = subprocess.Popen(
+                    spec.argv,
+                    cwd=spec.folder,
+                    env=dict(spec.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise LaunchFailed(f"{spec.argv[0]} could not be started: {error}") from error
+        self._children[child.pid] = child
+        return {"pid": child.pid, "started": start_time(child.pid)}
+
+    def find(self, run_id: str, attempt: int) -> Handle | None:
+        """Look through all processes for the leader of a session with this attempt's variables."""
+        wanted = {
+            f"{environment.RUN_ID}={run_id}".encode(),
+            f"{environment.ATTEMPT}={attempt}".encode(),
+        }
+        for folder in PROC.glob("[0-9]*"):
+            pid = int(folder.name)
+            with contextlib.suppress(OSError):
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                if wanted <= set(variables) and os.getsid(pid) == pid:
+                    return {"pid": pid, "started": start_time(pid)}
+        return None
+
+    def status(self, handle: Handle) -> LaunchStatus:
+        """Ask our child, or look whether the process of that id is still the same."""
+        pid = handle["pid"]
+        child = self._children.get(pid)
+        if child is not None:
+            code = child.poll()
+            return LaunchStatus(running=code is None, exit_code=code)
+        started = start_time(pid)
+        return LaunchStatus(running=started is not None and started == handle["started"])
+
+    def stop(self, handle: Handle, *, force: bool = False) -> None:
+        """SIGTERM, or SIGKILL, to the trainer alone: its tracker has an end of its own."""
+        if self.status(handle).running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle["pid"], signal.SIGKILL if force else signal.SIGTERM)
+
+
+def start_time(pid: int) -> str | None:
+    """When a living process began, in words that no other process of this id shares.
+
+    None if there is none, or only what is left of one that nobody has waited for (a zombie).
+    """
+    if not PROC.is_dir():
+        return _start_time_by_ps(pid)
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, ticks_since_boot = fields[0], fields[19]
+    return None if state in "ZX" else f"{boot}:{ticks_since_boot}"
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    """Where there is no /proc (macOS)."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],  # noqa: S607 (where it lies differs)
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    state, _, started = done.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else started.strip()
+
+
+def _heading(spec: RunSpec) -> str:
+    return f"{HEADING}{spec.attempt}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ---\n"
+
+
+HEADING = "--- attempt "
+"""Begins the line that each attempt writes into the console log before the trainer does."""
+
+
+def last_lines(console: Path, *, lines: int = 15, max_bytes: int = 8000) -> str:
+    """The end of what the last attempt printed; empty if it printed nothing."""
+    try:
+        with console.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - max_bytes))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    printed = text.splitlines()
+    headings = [index for index, line in enumerate(printed) if line.startswith(HEADING)]
+    if headings:
+        printed = printed[headings[-1] + 1 :]
+    return "\n".join(printed[-lines:]).strip()

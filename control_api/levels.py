@@ -1,0 +1,60 @@
+"""Which runs need something done: one query for each reason."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Select, exists, select
+
+from control_api.tables import AttemptRow, RunRow
+from midcourse.contract.runs import ENDED, STEERABLE, RunStatus
+
+TRACKING_SECONDS = 60.0
+"""How long after a run's end its tracker's last words are looked for."""
+
+Query = Callable[[datetime], Select[str]]
+
+
+def forks_that_wait(_now: datetime) -> Select[str]:
+    """Forks from now, whose checkpoint is being taken."""
+    return _runs(
+        RunRow.status == RunStatus.QUEUED,
+        RunRow.parent_seq.is_not(None),
+        RunRow.parent_checkpoint.is_(None),
+    )
+
+
+def startable(_now: datetime) -> Select[str]:
+    """Queued, but for forks that await their checkpoint and runs that await their revert."""
+    return _runs(
+        RunRow.status == RunStatus.QUEUED,
+        RunRow.reverts.is_(False),
+        RunRow.parent_id.is_(None) | RunRow.parent_checkpoint.is_not(None),
+    )
+
+
+def with_trainer(_now: datetime) -> Select[str]:
+    """Those whose trainer is there, or is believed to be."""
+    return _runs(_HAS_TRAINER)
+
+
+def without_trainer(_now: datetime) -> Select[str]:
+    """Those that should train, and have nobody to do it."""
+    return _runs(RunRow.status.in_(STEERABLE), ~_HAS_TRAINER)
+
+
+def pinned_in_vain(_now: datetime) -> Select[str]:
+    """Branches that ended before they began, and still keep their parent's checkpoint."""
+    return _runs(RunRow.status.in_(ENDED), RunRow.attempt == 0, RunRow.pinned.is_(True))
+
+
+def lately_ended(now: datetime) -> Select[str]:
+    """Those whose tracker may still be sending."""
+    since = now - timedelta(seconds=TRACKING_SECONDS)
+    return _runs(RunRow.ended_at > since, RunRow.attempt > 0)
+
+
+_HAS_TRAINER = exists().where(AttemptRow.run_id == RunRow.id, AttemptRow.ended_at.is_(None))
+
+
+def _runs(*conditions: ColumnElement[bool]) -> Select[str]:
+    return select(RunRow.id).where(*conditions).order_by(RunRow.created_at)

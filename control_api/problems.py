@@ -1,0 +1,150 @@
+"""What the control API refuses, one class for each; its docstring says when.
+
+`control_api.errors` turns them into problem+json answers. `slug` is the stable part of the type
+URI, which programs may compare.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from midcourse.contract import link
+from midcourse.contract.errors import Fault, MidcourseError
+from midcourse.contract.receipts import CommandState, Receipt
+
+
+class ApiProblem(MidcourseError):
+    """The base: an answer that is not what the client asked for."""
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        **extensions: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = list(faults)
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+    @property
+    def type(self) -> str:
+        """The problem type, a URI reference."""
+        return f"/problems/{self.slug}"
+
+
+class MalformedBody(ApiProblem):
+    """The body is not JSON as RFC 8259 has it, or not an object."""
+
+    status, slug, title = 400, "malformed-body", "The body is not the JSON that is expected"
+
+
+class Unauthenticated(ApiProblem):
+    """No token, or one that nobody was given."""
+
+    status, slug, title = 401, "unauthenticated", "A valid token is needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="midcourse"'})
+
+
+class Forbidden(ApiProblem):
+    """The token is good, but not for this."""
+
+    status, slug, title = 403, "forbidden", "This token may not do that"
+
+
+class ForeignOrigin(ApiProblem):
+    """The request was addressed to another name, or sent by a page from elsewhere."""
+
+    status, slug, title = 403, "foreign-origin", "The request comes from a foreign place"
+
+
+class UnknownRun(ApiProblem):
+    """There is no such run."""
+
+    status, slug, title = 404, "unknown-run", "There is no such run"
+
+
+class UnknownCommand(ApiProblem):
+    """The run has no command of that number."""
+
+    status, slug, title = 404, "unknown-command", "There is no such command"
+
+
+class RunNotReady(ApiProblem):
+    """The run cannot take this in its present state: it has ended, or not begun."""
+
+    status, slug, title = 409, "run-not-ready", "The run cannot take this now"
+
+
+class CheckpointGone(ApiProblem):
+    """The checkpoint was deleted between being found and being kept."""
+
+    status, slug, title = 409, "checkpoint-gone", "The checkpoint is no longer there"
+
+
+class LostPlace(ApiProblem):
+    """The trainer is not, or no longer, the one that runs this run."""
+
+    status, title = 409, "Another trainer has this run"
+    slug = link.LOST_PLACE.removeprefix("/problems/")
+
+
+class WrongOffset(ApiProblem):
+    """Run log was sent from another place than where the stored part ends."""
+
+    status, title = 409, "The log does not go on there"
+    slug = link.WRONG_OFFSET.removeprefix("/problems/")
+
+
+class StaleRevision(ApiProblem):
+    """`If-Match` names a revision that is not the present one."""
+
+    status, slug, title = 412, "stale-revision", "The parameters have changed meanwhile"
+
+
+class WrongMediaType(ApiProblem):
+    """The body is not declared as JSON: browsers can send other types without asking."""
+
+    status, slug, title = 415, "wrong-media-type", "The body must be declared as JSON"
+
+
+class ConfigurationRefused(ApiProblem):
+    """The run was waited for, and its trainer would not take the configuration."""
+
+    status, slug, title = 422, "configuration-refused", "The trainer refused the configuration"
+
+
+class RunFailed(ApiProblem):
+    """The run was waited for, and failed before its first step."""
+
+    status, slug, title = 409, "run-failed", "The run failed"
+
+
+class CommandNotApplied(ApiProblem):
+    """The command was waited for, and its receipt does not say `applied`."""
+
+    status, slug, title = 409, "command-not-applied", "The command did not act"
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(
+            f"{_OUTCOMES[receipt.state]}{': ' + receipt.reason if receipt.reason else '.'}",
+            faults=receipt.faults,
+            receipt=receipt.model_dump(mode="json"),
+        )
+
+
+_OUTCOMES = {
+    CommandState.REJECTED: "It was not acceptable when its turn came; nothing changed",
+    CommandState.FAILED: "It could not be carried out; everything is as it was before",
+    CommandState.EXPIRED: "The run ended before it could act",
+    CommandState.SUPERSEDED: "The run was reverted before it could act",
+    CommandState.CANCELLED: "It was withdrawn",
+}

@@ -1,0 +1,91 @@
+"""`python -m control_api.up`: what `make up` runs.
+
+`PORT`, `CONFIG`, `MIDCOURSE_HOME` and `EXIT` come from the environment. With `EXIT=1` it ends with
+the run, with status 0 only if the run succeeded; without, it serves on until Ctrl-C.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from rich.console import Console
+
+from control_api.settings import Settings
+from control_api.up.client import Client, Refused
+from control_api.up.server import NotServing, Server
+from control_api.up.watch import watch
+from control_api.up.words import curl_lines, summary
+from midcourse.contract.base import strict_json_loads
+from midcourse.contract.errors import Fault, InvalidInput
+from midcourse.contract.runs import RunStatus
+
+DEFAULT_CONFIG = Path("trainer/configs/digits.json")
+
+
+def main() -> int:
+    """Serve, submit, watch, sum up."""
+    console = Console(soft_wrap=True)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(number, signal.default_int_handler)
+    try:
+        config = read_config(Path(os.environ.get("CONFIG") or DEFAULT_CONFIG))
+        server = Server(Settings.read())
+    except (InvalidInput, NotServing, OSError) as error:
+        console.print(str(error), markup=False, highlight=False)
+        return 1
+    try:
+        return _attend(server, config, console)
+    except (Refused, NotServing, requests.RequestException) as error:
+        console.print(str(error), markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print(
+            "\nThe control API has ended. Runs that were training train on by themselves."
+        )
+        return 0
+    finally:
+        server.stop()
+
+
+def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
+    url, token = server.settings.url, server.token()
+    client = Client(url, token)
+    run_id = client.post("/runs", {"config": config})["id"]
+    console.print(f"The control API serves {url}; run {run_id} is under way. Steer it with:\n")
+    console.print(curl_lines(url, token, run_id) + "\n", markup=False, highlight=False)
+    run = watch(client, run_id, console)
+    console.print("\n" + summary(run, server.settings.home), markup=False, highlight=False)
+    succeeded = run["status"] == RunStatus.FINISHED
+    if os.environ.get("EXIT") == "1":
+        return 0 if succeeded else 1
+    console.print(f"\nThe control API goes on serving {url} until Ctrl-C.", highlight=False)
+    server.wait()
+    console.print("The control API has ended.")
+    return 1
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A training's parameters, from JSON or YAML. The trainer checks what they say.
+
+    Raises:
+        InvalidInput: it is neither, or no object.
+        OSError: it cannot be read.
+    """
+    text = path.read_text()
+    try:
+        loaded = (
+            yaml.safe_load(text) if path.suffix in (".yaml", ".yml") else strict_json_loads(text)
+        )
+    except (ValueError, yaml.YAMLError) as error:
+        raise InvalidInput([Fault(path=str(path), message=f"cannot be read: {error}")]) from None
+    if not isinstance(loaded, dict):
+        raise InvalidInput([Fault(path=str(path), message="must hold an object")])
+    return loaded
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What `up` tells people: curl lines to paste, a line for each command, a summary."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from midcourse.contract.names import Metric
+from midcourse.contract.paths import RunPaths
+
+
+def curl_lines(url: str, token: str, run: str) -> str:
+    """Ready to paste: pause, resume, change, fork, look."""
+    api = f"{url}/api/v1/runs/{run}"
+    head = f'-H "Authorization: Bearer {token}"'
+    json = '-H "Content-Type: application/json"'
+    lines = [
+        ("pause", f"curl -X POST {head} {api}/pause"),
+        ("resume", f"curl -X POST {head} {api}/resume"),
+        (
+            "change",
+            f"curl -X PATCH {head} {json} -H 'Prefer: wait=5' -d '{{\"optimizer.lr\": 0.01}}' "
+            f"{api}/params",
+        ),
+        (
+            "fork",
+            f'curl -X POST {head} {json} -d \'{{"changes": {{"optimizer.lr": 0.005}}}}\' '
+            f"{api}/fork",
+        ),
+        ("look", f"curl {head} {api}"),
+    ]
+    return "\n".join(f"  # {name}\n  {line}" for name, line in lines)
+
+
+def command_line(command: dict[str, Any]) -> str:
+    """One line on what became of a command."""
+    receipt = command["receipt"] or {}
+    action = command["action"]
+    where = f"step {receipt['step']}: " if receipt.get("step") is not None else ""
+    return f"{where}{action['kind']} {command['state']} by {command['actor']}{_outcome(receipt)}"
+
+
+def _outcome(receipt: dict[str, Any]) -> str:
+    if receipt.get("reason"):
+        return f" ({receipt['reason']})"
+    before, after = receipt.get("before", {}), receipt.get("after", {})
+    if not after:
+        return ""
+    told = [
+        f"{name} {_short(before[name])} → {_short(value)}"
+        if name in before
+        else f"{name} {_short(value)}"
+        for name, value in after.items()
+        if name != "state_hash"
+    ]
+    return f" ({', '.join(told)})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def summary(run: dict[str, Any], home: Path) -> str:
+    """What a run came to, and where things are."""
+    found = run["summary"]
+    lines = [f"Run {run['id']} {run['status']} after {_steps(run)}."]
+    if run["error"]:
+        lines.append(f"  error          {run['error']}")
+    accuracy = found.get("test_accuracy", run["metrics"].get(Metric.TEST_ACCURACY))
+    if isinstance(accuracy, float):
+        lines.append(f"  test accuracy  {accuracy:.4f}")
+    if "worst_class" in found:
+        lines.append(
+            f"  worst class    {found['worst_class']} ({found['worst_class_accuracy']:.4f})"
+        )
+    lines.append(f"  W&B            {_tracking(run['tracking'])}")
+    lines.append(f"  checkpoints    {RunPaths(home, run['id']).checkpoints}")
+    return "\n".join(lines)
+
+
+def _steps(run: dict[str, Any]) -> str:
+    done = 0 if run["step"] is None else run["step"] + 1
+    return f"{done} steps"
+
+
+def _tracking(tracking: dict[str, Any] | None) -> str:
+    if tracking is None:
+        return "nothing was logged"
+    if tracking["url"]:
+        return str(tracking["url"])
+    if tracking["folder"]:
+        sync = shlex.join(["wandb", "sync", tracking["folder"]])
+        why = f" ({tracking['error']})" if tracking["error"] else ""
+        return f"offline{why}; send it with: {sync}"
+    return str(tracking["mode"])

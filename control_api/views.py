@@ -1,0 +1,121 @@
+"""Rows as the API shows them."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from control_api.tables import CheckpointRow, CommandRow, RunRow
+from midcourse.contract.api import CommandView, OriginView, RunView
+from midcourse.contract.commands import Revert
+from midcourse.contract.runs import RunStatus
+
+API = "/api/v1"
+
+
+def run_path(run_id: str) -> str:
+    """The address of a run."""
+    return f"{API}/runs/{run_id}"
+
+
+def command_path(run_id: str, seq: int) -> str:
+    """The address of a command."""
+    return f"{run_path(run_id)}/commands/{seq}"
+
+
+def run_views(session: Session, runs: list[RunRow]) -> list[RunView]:
+    """Runs as clients see them."""
+    counted = session.execute(
+        select(CheckpointRow.run_id, func.count())
+        .where(
+            CheckpointRow.run_id.in_([run.id for run in runs]),
+            CheckpointRow.deleted_at.is_(None),
+        )
+        .group_by(CheckpointRow.run_id)
+    )
+    counts = {run_id: count for run_id, count in counted}  # noqa: C416 (a Row is no pair to mypy)
+    return [_run_view(run, counts.get(run.id, 0)) for run in runs]
+
+
+def run_view(session: Session, run: RunRow) -> RunView:
+    """One run as clients see it."""
+    return run_views(session, [run])[0]
+
+
+def _run_view(run: RunRow, checkpoints: int) -> RunView:
+    path = run_path(run.id)
+    links = {
+        "self": path,
+        **{name: f"{path}/{name}" for name in ("params", "commands", "checkpoints", "metrics")},
+    }
+    if run.parent_id is not None:
+        links["parent"] = run_path(run.parent_id)
+    return RunView.model_validate(
+        {
+            "id": run.id,
+            "experiment": run.experiment,
+            "name": run.name,
+            "status": run.status,
+            "config": run.config,
+            "origin": _origin_view(run),
+            "step": run.step,
+            "epoch": run.epoch,
+            "total_steps": run.total_steps,
+            "steps_per_second": run.steps_per_second,
+            "eta_seconds": _eta(run),
+            "metrics": {name: value for name, (_, value) in sorted(run.latest.items())},
+            "values": run.live_values,
+            "revision": run.revision,
+            "attempt": run.attempt,
+            "error": run.error,
+            "notice": run.notice,
+            "summary": run.summary,
+            "tracking": run.tracking,
+            "checkpoints": checkpoints,
+            "created_by": run.created_by,
+            "created_at": run.created_at,
+            "started_at": run.started_at,
+            "ended_at": run.ended_at,
+            "heartbeat_at": run.heartbeat_at,
+            "links": links,
+        }
+    )
+
+
+def _origin_view(run: RunRow) -> OriginView | None:
+    if run.parent_id is None:
+        return None
+    return OriginView(
+        run=run.parent_id,
+        checkpoint=run.parent_checkpoint,
+        changes=run.changes,
+        actor=run.created_by,
+        revert=run.reverts,
+    )
+
+
+def _eta(run: RunRow) -> float | None:
+    if run.status is not RunStatus.RUNNING or run.total_steps is None or not run.steps_per_second:
+        return None
+    done = 0 if run.step is None else run.step + 1
+    return max(0, run.total_steps - done) / run.steps_per_second
+
+
+def command_view(row: CommandRow) -> CommandView:
+    """A command as clients see it."""
+    view = CommandView.model_validate(
+        {
+            "run": row.run_id,
+            "seq": row.seq,
+            "action": row.action,
+            "actor": row.actor,
+            "reason": row.reason,
+            "state": row.state,
+            "accepted_at": row.accepted_at,
+            "delivered_at": row.delivered_at,
+            "receipt": row.receipt,
+            "links": {"self": command_path(row.run_id, row.seq), "run": run_path(row.run_id)},
+        }
+    )
+    if isinstance(view.action, Revert):
+        links = {**view.links, "child": run_path(view.action.child)}
+        return view.model_copy(update={"links": links})
+    return view

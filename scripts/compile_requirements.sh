@@ -1,0 +1,10 @@
+#!/bin/sh
+# Compile requirements.txt and requirements-dev.txt from pyproject.toml, for every platform.
+# Needs uv (`pip install uv`). Pass --upgrade to move to newer versions.
+set -eu
+compile() {
+    uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 \
+        --no-header --quiet --extra trainer --extra control "$@"
+}
+compile --output-file requirements.txt ${1+"$1"}
+compile --extra dev --constraint requirements.txt --output-file requirements-dev.txt ${1+"$1"}

@@ -1,0 +1,373 @@
+"""As a newcomer would: the real control API, the real trainer, and curl."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.acceptance
+
+CONFIG: dict[str, Any] = {
+    "experiment": "digits",
+    "data": {"name": "digits", "batch_size": 64},
+    "model": {"name": "mlp", "dropout": 0.2},
+    "train": {
+        "epochs": 100_000,
+        "eval_every": "20 epochs",
+        "checkpoint_every": "200 steps",
+        "device": "cpu",
+    },
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.05)):
+        if found := condition():
+            return found
+        pause.wait(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+class ControlApi:
+    """The API as a process, and curl as its client."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = free_port()
+        self.environment = {
+            **os.environ,
+            "MIDCOURSE_HOME": str(home),
+            "WANDB_MODE": "offline",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.environment.pop("WANDB_API_KEY", None)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "control_api", f"--port={self.port}"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for("the API", lambda: self.curl("GET", "/healthz", token=None)[0] == 200)
+        self.token = (self.home / "token").read_text().strip()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            assert self._process.wait(30) == 0
+            self._process = None
+
+    def curl(
+        self, method: str, path: str, body: str | None = None, token: str | None = "own", *more: str
+    ) -> tuple[int, Any]:
+        """Status and JSON (None where there is no body)."""
+        headers = ["-H", "Content-Type: application/json"] if body is not None else []
+        if token is not None:
+            headers += ["-H", f"Authorization: Bearer {self.token if token == 'own' else token}"]
+        done = subprocess.run(
+            [
+                "curl",
+                "-s",
+                "-X",
+                method,
+                "-w",
+                "\n%{http_code}",
+                *headers,
+                *more,
+                *(["-d", body] if body is not None else []),
+                f"http://127.0.0.1:{self.port}{path}",
+            ],
+            capture_output=True,
+            text=True,
+        )
+        text, _, code = done.stdout.rpartition("\n")
+        return int(code), json.loads(text) if text else None
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        code, run = self.curl("GET", f"/api/v1/runs/{run_id}")
+        assert code == 200
+        found: dict[str, Any] = run
+        return found
+
+    def submit(self, config: dict[str, Any]) -> str:
+        code, run = self.curl("POST", "/api/v1/runs", json.dumps({"config": config}))
+        assert code == 201, run
+        return str(run["id"])
+
+    def command(self, run_id: str, verb: str, body: str | None = None) -> dict[str, Any]:
+        """Send a command and wait for its receipt, which must say applied."""
+        method, path = ("PATCH", "params") if verb == "change" else ("POST", verb)
+        code, answer = self.curl(
+            method, f"/api/v1/runs/{run_id}/{path}", body, "own", "-H", "Prefer: wait=30"
+        )
+        assert code == 200, answer
+        assert answer["state"] == "applied", answer
+        receipt: dict[str, Any] = answer["receipt"]
+        return receipt
+
+    def wait_for_step(self, run_id: str, step: int) -> dict[str, Any]:
+        found: dict[str, Any] = wait_for(
+            f"step {step} of {run_id}",
+            lambda: (run := self.run(run_id))["step"] is not None and run["step"] >= step and run,
+        )
+        return found
+
+    def wait_for_end(self, run_id: str) -> dict[str, Any]:
+        ended = {"finished", "stopped", "failed", "superseded"}
+        found: dict[str, Any] = wait_for(
+            f"the end of {run_id}", lambda: (run := self.run(run_id))["status"] in ended and run
+        )
+        return found
+
+    def last_hash(self, run_id: str) -> str:
+        _, answer = self.curl("GET", f"/api/v1/runs/{run_id}/checkpoints")
+        return str(answer["checkpoints"][-1]["state_hash"])
+
+    def trainer_pid(self, run_id: str) -> int:
+        """The one process whose environment says that it trains this run."""
+        wanted = f"MIDCOURSE_RUN_ID={run_id}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (folder / "cmdline").read_bytes().split(b"\0")
+                environment = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"trainer" in command and wanted in environment:
+                return int(folder.name)
+        raise AssertionError(f"nobody trains {run_id}")
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlApi]:
+    made = ControlApi(tmp_path_factory.mktemp("home"))
+    made.start()
+    yield made
+    _, answer = made.curl("GET", "/api/v1/runs")
+    for run in answer["runs"]:
+        if run["status"] in ("starting", "running", "paused"):
+            made.curl("POST", f"/api/v1/runs/{run['id']}/stop")
+            made.wait_for_end(run["id"])
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def steered(api: ControlApi) -> str:
+    """A run long enough for all that is done to it here."""
+    run_id = api.submit(CONFIG)
+    api.wait_for_step(run_id, 10)
+    return run_id
+
+
+def test_pause_edit_and_resume(api: ControlApi, steered: str) -> None:
+    paused = api.command(steered, "pause")
+    assert paused["after"] == {"status": "paused"}
+    edited = api.command(steered, "change", '{"optimizer.lr": 0.0125, "model.dropout": 0.1}')
+    assert edited["step"] == paused["step"]
+    assert edited["before"] == {"optimizer.lr": 0.05, "model.dropout": 0.2}
+    assert edited["after"] == {"optimizer.lr": 0.0125, "model.dropout": 0.1}
+    assert api.run(steered)["status"] == "paused"
+    assert api.run(steered)["step"] == paused["step"]
+    resumed = api.command(steered, "resume")
+    assert resumed["step"] == paused["step"]
+    api.wait_for_step(steered, paused["step"] + 20)
+    _, answer = api.curl("GET", f"/api/v1/runs/{steered}/metrics?keys=train/lr")
+    series = answer["metrics"]["train/lr"]
+    used = dict(zip(series["steps"], series["values"], strict=True))
+    assert used[paused["step"]] == 0.05
+    assert used[paused["step"] + 1] == 0.0125
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "told"),
+    [
+        ("PATCH", "params", '{"optimizer.lr": NaN}', 400, "NaN"),
+        ("PATCH", "params", '{"optimizer.lr": 1e999}', 400, "1e999"),
+        ("PATCH", "params", '{"optimizer.lr": "true"}', 422, "optimizer.lr"),
+        ("PATCH", "params", '{"optimizer.lr": true}', 422, "must be a number"),
+        ("PATCH", "params", '{"optimizer.lr": -1}', 422, "above 0"),
+        ("PATCH", "params", '{"optimzer.lr": 0.1}', 422, "Did you mean optimizer.lr?"),
+        ("PATCH", "params", '{"optimizer.lr": 0.1', 400, "JSON"),
+        ("PATCH", "params", "[1]", 400, "object"),
+        ("PATCH", "params", '{"train.epochs": 0}', 422, "at least 1"),
+        ("POST", "revert", '{"checkpoint": "step-99999999"}', 422, "step-99999999"),
+        ("POST", "fork", '{"checkpoint": "yesterday"}', 422, "yesterday"),
+        ("POST", "pause", '{"now": 1}', 422, "now"),
+        ("POST", "explode", None, 404, ""),
+        ("DELETE", "params", None, 405, ""),
+    ],
+)
+def test_bad_requests_are_named_and_the_run_goes_on(
+    api: ControlApi, steered: str, method: str, path: str, body: str | None, status: int, told: str
+) -> None:
+    before = api.run(steered)["step"]
+    code, problem = api.curl(method, f"/api/v1/runs/{steered}/{path}", body)
+    assert code == status, problem
+    assert told in json.dumps(problem)
+    assert problem["status"] == code
+    api.wait_for_step(steered, before + 1)
+
+
+def test_wrong_token_and_wrong_run(api: ControlApi, steered: str) -> None:
+    for token in (None, "", "mc_wrong"):
+        code, problem = api.curl("POST", f"/api/v1/runs/{steered}/stop", None, token)
+        assert code == 401, problem
+    code, problem = api.curl("POST", "/api/v1/runs/rnobody/pause")
+    assert code == 404
+    assert "rnobody" in json.dumps(problem)
+    assert api.run(steered)["status"] == "running"
+
+
+def test_the_api_stops_and_starts_while_the_trainer_trains(api: ControlApi, steered: str) -> None:
+    pid, before = api.trainer_pid(steered), api.run(steered)["step"]
+    api.stop()
+    log = api.home / "runs" / steered / "runlog.jsonl"
+    size = log.stat().st_size
+    wait_for("steps without an API", lambda: log.stat().st_size > size + 20_000)
+    api.start()
+    assert api.trainer_pid(steered) == pid
+    api.wait_for_step(steered, before + 100)
+    assert api.run(steered)["attempt"] == 1
+    _, answer = api.curl(
+        "GET", f"/api/v1/runs/{steered}/metrics?keys=train/batch_loss&limit=100000"
+    )
+    steps = answer["metrics"]["train/batch_loss"]["steps"]
+    assert steps == list(range(len(steps))), "rows were lost or doubled"
+
+
+def test_revert_goes_on_as_a_child_in_the_same_process(api: ControlApi, steered: str) -> None:
+    pid = api.trainer_pid(steered)
+    receipt = api.command(steered, "checkpoint")
+    name = receipt["after"]["checkpoint"]
+    api.wait_for_step(steered, receipt["step"] + 50)
+    body = json.dumps({"checkpoint": name, "changes": {"optimizer.lr": 0.02}})
+    reverted = api.command(steered, "revert", body)
+    child = reverted["after"]["run"]
+    assert api.run(steered)["status"] == "superseded"
+    run = api.wait_for_step(child, receipt["step"] + 1)
+    assert run["origin"]["run"] == steered
+    assert run["values"]["optimizer.lr"] == 0.02
+    assert api.trainer_pid(steered) == pid  # its environment still names the parent
+    assert api.command(child, "pause")["after"] == {"status": "paused"}
+    stopped = api.command(child, "stop")
+    assert stopped["after"]["status"] == "stopped"
+    assert api.wait_for_end(child)["status"] == "stopped"
+
+
+def test_a_fork_is_the_parents_continuation_and_a_killed_trainer_comes_back(
+    api: ControlApi,
+) -> None:
+    config = {**CONFIG, "train": {**CONFIG["train"], "epochs": 60, "checkpoint_every": "300 steps"}}
+    parent = api.submit(config)
+    api.wait_for_step(parent, 20)
+    code, child = api.curl("POST", f"/api/v1/runs/{parent}/fork", "{}")
+    assert code in (201, 202), child
+    code, changed = api.curl(
+        "POST", f"/api/v1/runs/{parent}/fork", '{"changes": {"optimizer.momentum": 0.5}}'
+    )
+    assert code in (201, 202), changed
+    api.wait_for_step(child["id"], 100)
+    os.kill(api.trainer_pid(child["id"]), signal.SIGKILL)
+    runs = {
+        name: api.wait_for_end(run)
+        for name, run in [("parent", parent), ("child", child["id"]), ("changed", changed["id"])]
+    }
+    assert {run["status"] for run in runs.values()} == {"finished"}
+    assert runs["child"]["attempt"] == 2
+    assert api.last_hash(parent) == api.last_hash(child["id"])
+    assert api.last_hash(parent) != api.last_hash(changed["id"])
+    assert runs["parent"]["metrics"]["test/accuracy"] == runs["child"]["metrics"]["test/accuracy"]
+
+
+def test_a_configuration_that_cannot_work_is_refused(api: ControlApi) -> None:
+    bad = {"model": {"name": "cnnn"}, "optimizer": {"lr": "fast"}, "colour": "red"}
+    code, problem = api.curl(
+        "POST", "/api/v1/runs", json.dumps({"config": bad}), "own", "-H", "Prefer: wait=60"
+    )
+    assert code == 422, problem
+    paths = {fault["path"] for fault in problem["faults"]}
+    assert {"config.model.name", "config.optimizer.lr", "config.colour"} <= paths
+
+
+def up(home: Path, port: int, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "MIDCOURSE_HOME": str(home),
+        "PORT": str(port),
+        "EXIT": "1",
+        "WANDB_MODE": "offline",
+        **variables,
+    }
+    environment.pop("WANDB_API_KEY", None)
+    return subprocess.run(
+        [sys.executable, "-m", "control_api.up"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_up_trains_the_default_and_ends_with_it(tmp_path: Path) -> None:
+    done = up(tmp_path, free_port())
+    assert done.returncode == 0, done.stdout + done.stderr
+    accuracy = float(done.stdout.split("test accuracy")[1].split()[0])
+    assert accuracy >= 0.97
+    for word in (
+        "/pause",
+        "/resume",
+        "/params",
+        "/fork",
+        "Bearer mc_",
+        "worst class",
+        "wandb sync",
+    ):
+        assert word in done.stdout
+    assert done.stderr == ""
+
+
+def test_up_fails_with_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = up(tmp_path / "a", taken.getsockname()[1])
+    blocked = tmp_path / "file"
+    blocked.touch()
+    unwritable = up(blocked, free_port())
+    missing = up(tmp_path / "b", free_port(), CONFIG="nowhere.json")
+    for done, told in [
+        (busy, "in use"),
+        (unwritable, "cannot be written"),
+        (missing, "nowhere.json"),
+    ]:
+        assert done.returncode == 1
+        assert told in done.stdout
+        assert len(done.stdout.strip().splitlines()) == 1
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_up_fails_if_the_run_fails(tmp_path: Path) -> None:
+    params = tmp_path / "params.json"
+    params.write_text(json.dumps({"data": {"name": "folder", "path": str(tmp_path / "none")}}))
+    done = up(tmp_path / "home", free_port(), CONFIG=str(params))
+    assert done.returncode == 1
+    assert "none" in done.stdout

@@ -1,0 +1,30 @@
+"""What must not be loaded is not: checked in a fresh process, as this one has loaded it all."""
+
+import subprocess
+import sys
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module({package!r})
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith("__main__") and ".migrations" not in module.name:
+        importlib.import_module(module.name)
+print(" ".join(name for name in {forbidden!r} if name in sys.modules))
+"""
+
+
+def loaded(package, forbidden):
+    program = IMPORT_ALL.format(package=package, forbidden=forbidden)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_the_control_api_loads_nothing_that_trains():
+    assert loaded("control_api", ["torch", "torchvision", "wandb", "trainer"]) == []
+
+
+def test_the_contract_stands_alone():
+    others = ["torch", "wandb", "flask", "sqlalchemy", "requests", "numpy", "control_api"]
+    assert loaded("midcourse.contract", others) == []

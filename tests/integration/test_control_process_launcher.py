@@ -1,0 +1,143 @@
+"""The process launcher, with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from control_api.launchers.base import LaunchFailed, RunSpec
+from control_api.launchers.process import ProcessLauncher, last_lines, start_time
+from midcourse.contract import environment
+from midcourse.contract.names import new_run_id
+
+
+@pytest.fixture
+def run_id():
+    """Its own for each test: others may run on this machine just now."""
+    return new_run_id()
+
+
+@pytest.fixture
+def spec(tmp_path, run_id):
+    def make(program, *, attempt=1, python=sys.executable):
+        return RunSpec(
+            run_id=run_id,
+            attempt=attempt,
+            argv=(python, "-c", program),
+            environment={
+                environment.RUN_ID: run_id,
+                environment.ATTEMPT: str(attempt),
+                environment.RUN_TOKEN: "mc_secret",
+                "PYTHONUNBUFFERED": "1",
+            },
+            folder=tmp_path,
+            console=tmp_path / "run" / "console.log",
+        )
+
+    return make
+
+
+@pytest.fixture
+def launcher():
+    launcher = ProcessLauncher()
+    yield launcher
+    for child in launcher._children.values():
+        child.kill()
+        child.wait()
+
+
+def ended(launcher, handle):
+    deadline = time.monotonic() + 30
+    while (status := launcher.status(handle)).running:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return status
+
+
+def begun(launcher, spec):
+    """Start a program that says so; before that, its variables may not be in place yet."""
+    handle = launcher.submit(spec)
+    deadline = time.monotonic() + 30
+    while last_lines(spec.console) == "":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return handle
+
+
+SLEEP = "import time; print('begun'); time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("", 0), ("raise SystemExit(2)", 2), ("import os; os.kill(os.getpid(), 9)", -9)],
+)
+def test_exit_codes_of_our_own_children_are_known(launcher, spec, program, code):
+    assert ended(launcher, launcher.submit(spec(program))).exit_code == code
+
+
+def test_what_it_prints_is_kept_attempt_by_attempt(launcher, spec):
+    first = spec("import sys; print('one'); print('two', file=sys.stderr)")
+    ended(launcher, launcher.submit(first))
+    assert last_lines(first.console) == "one\ntwo"
+    ended(launcher, launcher.submit(spec("print('three')", attempt=2)))
+    assert last_lines(first.console) == "three"
+    assert first.console.read_text().count("--- attempt") == 2
+    ended(launcher, launcher.submit(spec("", attempt=3)))
+    assert last_lines(first.console) == ""
+
+
+def test_the_last_lines_of_a_long_story(tmp_path):
+    console = tmp_path / "console.log"
+    assert last_lines(console) == ""
+    console.write_text("".join(f"line {n}\n" for n in range(100_000)))
+    assert last_lines(console, lines=2) == "line 99998\nline 99999"
+
+
+def test_a_trainer_has_a_session_of_its_own_and_no_token_in_its_arguments(launcher, spec):
+    pid = launcher.submit(spec(SLEEP))["pid"]
+    assert os.getsid(pid) == pid
+    assert b"mc_secret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_trainer_is_adopted_by_a_launcher_that_did_not_start_it(launcher, spec, run_id):
+    handle = begun(launcher, spec(SLEEP))
+    adopter = ProcessLauncher()
+    assert adopter.status(handle).running
+    assert adopter.find(run_id, 1) == handle
+    assert adopter.find(run_id, 2) is None
+    adopter.stop(handle)
+    assert ended(adopter, handle).exit_code is None  # seen as a zombie: it is ours, not theirs
+    assert ended(launcher, handle).exit_code == -signal.SIGTERM
+    adopter.stop(handle)
+
+
+def test_the_same_id_is_not_the_same_process(launcher, spec):
+    handle = launcher.submit(spec(SLEEP))
+    assert not ProcessLauncher().status(handle | {"started": "before"}).running
+    stranger = {"pid": os.getpid(), "started": "before"}
+    ProcessLauncher().stop(stranger, force=True)  # or this test would not live to tell
+
+
+def test_start_times(launcher, spec):
+    assert start_time(os.getpid()) == start_time(os.getpid())
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    assert start_time(dead.pid) is None
+
+
+def test_children_of_a_trainer_are_not_taken_for_it(launcher, spec, run_id):
+    parent = (
+        "import subprocess, sys; print('begun')\n"
+        "subprocess.run([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE, timeout=60)"
+    )
+    handle = begun(launcher, spec(parent))
+    assert ProcessLauncher().find(run_id, 1) == handle
+
+
+def test_what_cannot_be_started_says_why(launcher, spec):
+    with pytest.raises(LaunchFailed, match="/no/python could not be started: "):
+        launcher.submit(spec("", python="/no/python"))
