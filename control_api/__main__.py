@@ -1,7 +1,7 @@
 """`python -m control_api`: serve the control API.
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start (port in use, folder not writable),
-2 for a malformed setting. `docs/control-api.md` lists the environment variables.
+2 for a malformed setting. `docs/configuration.md` lists the environment variables.
 """
 
 import argparse

@@ -1,0 +1,89 @@
+"""`make docs`: write docs/parameters.md from the table of live parameters; `--check` only looks."""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a file, Python looks in scripts/ alone
+    sys.path.insert(0, str(ROOT))
+
+from midcourse.contract.parameters import BUILT_IN, LiveParameter  # noqa: E402
+
+PAGE = ROOT / "docs" / "parameters.md"
+
+HEAD = """\
+# Live parameters
+
+<!-- Written by `make docs` from midcourse/contract/parameters.py; edit that table instead. -->
+
+A live parameter is a value that may change while a run trains. These are built in. A run has \
+those that its tracked objects can hold: a model without dropout layers has no `model.dropout`. \
+`GET /api/v1/runs/{id}/params` says what a run has; a program adds its own with `run.live`.
+
+| name | type | allowed | unit | takes effect |
+|---|---|---|---|---|
+"""
+
+TAIL = """
+A change is checked against type and bounds when the request comes, and against the live objects \
+at the step boundary. A receipt tells the values before and after as they were read back from there.
+"""
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def page() -> str:
+    """The whole page."""
+    rows = "".join(_row(parameter) for parameter in BUILT_IN.values())
+    sections = "".join(_section(parameter) for parameter in BUILT_IN.values())
+    return f"{HEAD}{rows}{TAIL}{sections}"
+
+
+def _row(parameter: LiveParameter) -> str:
+    cells = (
+        f"[`{parameter.name}`](#{_anchor(parameter.name)})",
+        parameter.type,
+        _allowed(parameter),
+        parameter.unit,
+        parameter.takes_effect,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _section(parameter: LiveParameter) -> str:
+    read_back = f"Read back from: {parameter.read_back}.\n"
+    return f"\n## {parameter.name}\n{parameter.description}\n\n{read_back}"
+
+
+def _anchor(heading: str) -> str:
+    """How Markdown viewers spell a heading in a link: no dots."""
+    return heading.lower().replace(".", "")
+
+
+def _allowed(parameter: LiveParameter) -> str:
+    if parameter.choices is not None:
+        return ", ".join(f"`{choice}`" for choice in parameter.choices)
+    bounds = [f"{_BOUNDS[name]} {bound:g}" for name, bound in parameter.bounds().items()]
+    return " and ".join(bounds) or "any"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page, or say whether it is current; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if the page is not current"
+    )
+    given = parser.parse_args(arguments)
+    wanted = page()
+    if not given.check:
+        PAGE.write_text(wanted, encoding="utf-8")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
+        return 0
+    sys.stderr.write(f"{PAGE.relative_to(ROOT)} is not current; run `make docs`.\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
