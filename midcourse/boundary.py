@@ -5,14 +5,15 @@
 Each command is checked, journalled, carried out, read back and receipted, in this order.
 """
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from midcourse.branch import Branch
-from midcourse.contract.base import utc_now
+from midcourse.contract.base import Record, utc_now
 from midcourse.contract.checkpoints import Manifest
 from midcourse.contract.commands import FORK_SEQ, Command, TakeCheckpoint
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
@@ -33,7 +34,8 @@ class Boundary:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        """Filled by `alert`. Not an Event: a signal handler that sets one can wait for itself."""
         self.mailbox = Mailbox(self.alert)
         self.alerted = False
         """Whether the next boundary has something to do; all that the loop looks at."""
@@ -43,7 +45,7 @@ class Boundary:
     def alert(self) -> None:
         """Have the next boundary look, or wake a paused one. Any thread, or a signal handler."""
         self.alerted = True
-        self._wake.set()
+        self._wake.put(None)
 
     def plan_redo(self, intents: list[Intent], until: int) -> None:
         """Have intents act again at their steps.
@@ -55,7 +57,8 @@ class Boundary:
         """
         self._redo = deque(intents)
         self._redo_until = max([until, *(intent.step for intent in intents)])
-        self.mailbox.start_after(self._session.branch.journal.last_seq)
+        branch = self._session.branch
+        self.mailbox.start_after(branch.last_seq, branch.id)
         self.alerted = True
 
     @property
@@ -67,21 +70,30 @@ class Boundary:
         """Do all that is to be done at this boundary; returns when the next step may begin."""
         session = self._session
         while True:
-            self._wake.clear()
-            self.alerted = False
+            self._forget_alerts()
             self._act_once()
             if self._redo and self._redo[0].step <= session.last_step_of_boundary:
                 continue  # a revert brought the child's own changes
             if session.wants_out or session.status is not RunStatus.PAUSED:
                 break
-            self._wake.wait()
+            self._wake.get()
         if self._redo or self.redoing:
             self.alerted = True
 
+    def _forget_alerts(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._wake.get_nowait()
+        self.alerted = False
+
     def _act_once(self) -> None:
         session = self._session
-        step = session.last_step_of_boundary
-        while self._redo and self._redo[0].step <= step and not session.wants_out:
+        # A revert, redone or fresh, changes the step: it is asked for anew each time.
+        while (
+            self._redo
+            and self._redo[0].step <= (step := session.last_step_of_boundary)
+            and not session.wants_out
+        ):
             intent = self._redo.popleft()
             if intent.step < step:
                 raise JournalUnusable(
@@ -100,28 +112,27 @@ class Boundary:
         branch = session.branch
         try:
             HANDLERS[type(command.action)].check(session, command)
-        except (MidcourseError, OSError) as error:
-            self._refuse(command, step, error)
+        except MidcourseError as error:
+            self._refuse(
+                _receipt(
+                    command, CommandState.REJECTED, step, reason=str(error), faults=_faults(error)
+                ),
+                command,
+            )
+            return
+        except Exception as error:  # it could not even be checked; training goes on
+            self._refuse(_failure(command, step, error), command)
             return
         try:
             intent = branch.journal.intend(step, command)
         except OSError as error:
-            receipt = _receipt(
-                command,
-                CommandState.FAILED,
-                step,
-                reason=f"the journal could not be written: {error.strerror or error}",
-            )
-            branch.journal.refuse(command, receipt)
-            self._report(branch, command, receipt)
+            reason = f"the journal could not be written: {error.strerror or error}"
+            self._refuse(_receipt(command, CommandState.FAILED, step, reason=reason), command)
             return
         self._carry_out(command, step, intent)
 
-    def _refuse(self, command: Command, step: int, error: Exception) -> None:
+    def _refuse(self, receipt: Receipt, command: Command) -> None:
         branch = self._session.branch
-        receipt = _receipt(
-            command, CommandState.REJECTED, step, reason=str(error), faults=_faults(error)
-        )
         branch.journal.refuse(command, receipt)
         self._report(branch, command, receipt)
 
@@ -145,23 +156,24 @@ class Boundary:
                 lambda done: self._conclude(branch, intent, _outcome(command, step, done))
             )
             return
-        self._conclude(branch, intent, _success(command, step, effect))
+        self._conclude(branch, intent, _success(command, step, effect), *effect.records)
         if effect.then is not None:
             effect.then()
 
-    def _conclude(self, branch: Branch, intent: Intent, receipt: Receipt) -> None:
+    def _conclude(self, branch: Branch, intent: Intent, receipt: Receipt, *more: Record) -> None:
         if intent.position not in branch.journal.outcomes:
             branch.journal.conclude(intent, receipt)
-            self._report(branch, intent.command, receipt)
+            self._report(branch, intent.command, receipt, *more)
 
-    def _report(self, branch: Branch, command: Command, receipt: Receipt) -> None:
+    def _report(self, branch: Branch, command: Command, receipt: Receipt, *more: Record) -> None:
         branch.recorder.record(
             CommandDone(
                 at=utc_now(),
                 command=command,
                 receipt=receipt,
                 total_steps=self._session.total_steps,
-            )
+            ),
+            *more,
         )
 
     def settle(self, position: int) -> None:

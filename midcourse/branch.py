@@ -4,6 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from midcourse.checkpoints.store import CheckpointStore
@@ -12,7 +13,14 @@ from midcourse.contract.base import strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import CheckpointWritten, CommandDone, Metrics, StatusChanged
+from midcourse.contract.receipts import Receipt
+from midcourse.contract.records import (
+    CheckpointDeleted,
+    CheckpointWritten,
+    CommandDone,
+    Metrics,
+    StatusChanged,
+)
 from midcourse.contract.runs import RunFile, RunStatus
 from midcourse.errors import CheckpointUnusable, RunBusy, RunEnded
 from midcourse.journal import Journal
@@ -44,17 +52,19 @@ class Branch:
         """
         self.paths = RunPaths(home, wanted.id)
         self.paths.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.paths.lock, wanted.id)
-        try:
+        with ExitStack() as undo:
+            self._lock = hold(self.paths.lock, wanted.id)
+            undo.callback(os.close, self._lock)
             self.run_file = _begin_or_check(self.paths.run_file, wanted)
             self.journal = Journal(self.paths.journal)
+            undo.callback(self.journal.close)
             log = RunLogWriter(self.paths.run_log)
+            undo.callback(log.close)
             self._learn_history()
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self.store = CheckpointStore(self.paths)
-        self.writer = WriterProcess(self._lock)
+            self.store = CheckpointStore(self.paths)
+            self.store.tidy()
+            self.writer = WriterProcess(self._lock)
+            undo.pop_all()
         self.tracker = TrackerProcess(self.paths)
         self.recorder = Recorder(log, flushed=nudge, tick=self.tracker.ensure_alive)
 
@@ -63,12 +73,17 @@ class Branch:
         """The run's id."""
         return self.run_file.id
 
+    @property
+    def last_seq(self) -> int:
+        """The highest command number that was ever dealt with; 0 if none was."""
+        return max([self.journal.last_seq, *self.receipts_logged])
+
     def _learn_history(self) -> None:
         """What the log says of earlier attempts."""
         self.logged_up_to = BEFORE_FIRST_STEP
         """The last step that the log speaks of: what was said of it must be redone unchanged."""
-        self.best_checkpoint: str | None = None
-        self.receipts_logged: set[int] = set()
+        told: dict[int, Receipt] = {}
+        self.checkpoints_logged: set[str] = set()
         reader = RunLogReader(self.paths.run_log)
         while records := reader.read():
             for record in records:
@@ -76,14 +91,21 @@ class Branch:
                     case Metrics():
                         self.logged_up_to = max(self.logged_up_to, record.step)
                     case CommandDone():
-                        self.receipts_logged.add(record.receipt.seq)
-                    case CheckpointWritten() if record.checkpoint.best:
-                        self.best_checkpoint = record.checkpoint.name
+                        told.setdefault(record.receipt.seq, record.receipt)
+                    case CheckpointWritten():
+                        self.checkpoints_logged.add(record.checkpoint.name)
+                    case CheckpointDeleted():
+                        self.checkpoints_logged.discard(record.name)
                     case StatusChanged() if record.status in _FINAL:
                         raise RunEnded(
                             f"run {self.paths.folder.name} is {record.status.value}; "
                             "fork it to go on from one of its checkpoints"
                         )
+        self.receipts_logged = set(told)
+        for intent in self.journal.intents:
+            # What was told is what happened, also where a full disk kept it from the journal.
+            if intent.position not in self.journal.outcomes and intent.command.seq in told:
+                self.journal.conclude(intent, told[intent.command.seq])
 
     def find_checkpoint(self, name: str) -> CheckpointStore:
         """The store that has this checkpoint: the run's own, or that of a run it came from.
@@ -157,7 +179,7 @@ def _origin_unsaid(field: str, wanted: RunFile) -> bool:
     return field == "origin" and wanted.origin is None
 
 
-def _lock(path: Path, run_id: str) -> int:
+def hold(path: Path, run_id: str) -> int:
     """Hold the run's lock. Children that inherit the descriptor hold it too, until they end."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + LOCK_SECONDS

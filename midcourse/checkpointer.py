@@ -14,7 +14,12 @@ from midcourse.checkpoints.store import COMMAND_PIN
 from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason, CheckpointRecord, Manifest
 from midcourse.contract.names import checkpoint_name
-from midcourse.contract.records import CheckpointDeleted, CheckpointFailed, CheckpointWritten
+from midcourse.contract.records import (
+    CheckpointDeleted,
+    CheckpointFailed,
+    CheckpointWritten,
+    Notice,
+)
 from midcourse.errors import MidcourseError, StateUnsupported
 from midcourse.version import __version__
 
@@ -33,11 +38,11 @@ class BestSoFar:
         """Better than ever since the last checkpoint."""
 
     def see(self, value: float) -> None:
-        """Take a new value; one that is not a number is never the best."""
+        """Take a new value; one that is not a finite number is never the best."""
         better = self.value is None or (
             value > self.value if self.mode == "max" else value < self.value
         )
-        if better and not math.isnan(value):
+        if better and math.isfinite(value):
             self.value = value
             self.improved = True
 
@@ -54,7 +59,7 @@ class Checkpointer:
         self._attempt = attempt
         self._keep = keep
         self._best = best
-        self._best_name = branch.best_checkpoint
+        self._best_name: str | None = None
         self._taken: dict[tuple[int, int], Future[Manifest]] = {}
         self._names: set[str] = set()
         for manifest in branch.store.manifests():
@@ -62,6 +67,19 @@ class Checkpointer:
             done.set_result(manifest)
             self._taken[manifest.checkpoint.step, manifest.revision] = done
             self._names.add(manifest.checkpoint.name)
+            if manifest.checkpoint.best:
+                self._best_name = manifest.checkpoint.name
+
+    def report_unreported(self) -> None:
+        """Log what a crash kept from the log: checkpoints that are on the disk, or are not."""
+        logged, found = self._branch.checkpoints_logged, set()
+        for manifest in self._branch.store.manifests():
+            found.add(manifest.checkpoint.name)
+            if manifest.checkpoint.name not in logged:
+                record = CheckpointWritten(at=utc_now(), checkpoint=manifest.checkpoint)
+                self._branch.recorder.record(record)
+        for name in sorted(logged - found):
+            self._branch.recorder.record(CheckpointDeleted(at=utc_now(), name=name))
 
     def take(
         self,
@@ -148,7 +166,13 @@ class Checkpointer:
             self._best_name = record.name
         self._branch.recorder.record(CheckpointWritten(at=utc_now(), checkpoint=record))
         promise.set_result(manifest)  # whoever wants to pin it does so in here
-        for name in self._branch.store.prune(self._keep, self._best_name):
+        try:
+            deleted = self._branch.store.prune(self._keep, self._best_name)
+        except OSError as error:
+            message = f"old checkpoints could not be deleted: {error}"
+            self._branch.recorder.record(Notice(at=utc_now(), message=message))
+            return
+        for name in deleted:
             self._branch.recorder.record(CheckpointDeleted(at=utc_now(), name=name))
 
     def _fail(self, promise: "Future[Manifest]", name: str, reason: str) -> None:

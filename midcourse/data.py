@@ -7,7 +7,7 @@ say) is a function of (seed, epoch, sample) alone, whichever worker makes it.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,6 +59,8 @@ class TensorSource:
     """Tensors of equal length, on any device; a batch is a tuple of their rows."""
 
     def __init__(self, tensors: Sequence[torch.Tensor], batch_size: int) -> None:
+        if any(tensor.ndim == 0 for tensor in tensors):
+            raise _refuse("data", "tensors must have a first dimension, that of the samples")
         lengths = {len(tensor) for tensor in tensors}
         if len(lengths) != 1:
             raise _refuse("data", f"tensors must be of one length, not {sorted(lengths)}")
@@ -164,13 +166,20 @@ def make_source(
         return _from_loader(data, seed, batch_size)
     if batch_size is None:
         raise _refuse("batch_size", "must be given for tensors and datasets")
-    if batch_size < 1:
-        raise _refuse("batch_size", f"must be at least 1, not {batch_size}")
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise _refuse("batch_size", f"must be a whole number of at least 1, not {batch_size!r}")
     if isinstance(data, torch.Tensor):
         data = (data,)
     if isinstance(data, tuple | list) and data and all(map(torch.is_tensor, data)):
         return TensorSource(data, batch_size)
-    if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
+    if isinstance(data, tuple) or (
+        isinstance(data, list) and any(isinstance(part, np.ndarray) for part in data)
+    ):
+        kinds = ", ".join(sorted({type(part).__name__ for part in data})) or "nothing"
+        raise _refuse("data", f"holds {kinds}; make them tensors, such as by torch.from_numpy")
+    if isinstance(data, IterableDataset | Mapping) or not (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    ):
         raise _refuse(
             "data",
             f"must be tensors, a map-style dataset or a DataLoader over one, not "
@@ -182,10 +191,14 @@ def make_source(
 def _from_loader(loader: "DataLoader[Any]", seed: int, batch_size: int | None) -> DatasetSource:
     if isinstance(loader.dataset, IterableDataset):
         raise _refuse("data", "the DataLoader's dataset is iterable; it must be map-style")
+    sampler: Any = loader.sampler
+    dataset: Any = loader.dataset
     if (
-        type(loader.sampler) not in (RandomSampler, SequentialSampler)
+        type(sampler) not in (RandomSampler, SequentialSampler)
         or type(loader.batch_sampler) is not BatchSampler
         or loader.batch_size is None
+        or getattr(sampler, "replacement", False)
+        or len(sampler) != len(dataset)
     ):
         raise _refuse(
             "data",

@@ -22,6 +22,7 @@ from midcourse.contract.commands import (
 )
 from midcourse.contract.runs import RunStatus
 from midcourse.errors import CommandRejected
+from midcourse.succession import superseded_record
 
 if TYPE_CHECKING:
     from midcourse.session import Session
@@ -36,6 +37,8 @@ class Effect:
 
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+    """What else is to be logged, in one write with the receipt."""
     then: Callable[[], None] | None = None
     """To be done once the receipt is written."""
 
@@ -96,10 +99,7 @@ def _stop(session: "Session", command: Command) -> Effect:
     before = session.status
     manifest = session.take_checkpoint(CheckpointReason.END).result()
     session.end(RunStatus.STOPPED)
-    return Effect(
-        {"status": before.value},
-        {"status": RunStatus.STOPPED.value, **facts(manifest)},
-    )
+    return Effect({"status": before.value}, {"status": session.status.value, **facts(manifest)})
 
 
 def _checkpoint(session: "Session", command: Command) -> "Future[Effect]":
@@ -124,6 +124,8 @@ def _checkpoint(session: "Session", command: Command) -> "Future[Effect]":
 
 def _check_revert(session: "Session", command: Command) -> None:
     action = _the(Revert, command)
+    if action.child == session.id:
+        raise CommandRejected(f"{action.child} is this run; its child needs an id of its own")
     session.branch.writer.drain()  # the checkpoint may be on its way to the disk
     session.branch.find_checkpoint(action.checkpoint).load(action.checkpoint)
     session.parameters.check(action.changes)
@@ -132,8 +134,10 @@ def _check_revert(session: "Session", command: Command) -> None:
 def _revert(session: "Session", command: Command) -> Effect:
     action = _the(Revert, command)
     before = {"run": session.id, "step": session.last_step_of_boundary}
+    reached = session.last_step_of_boundary
     manifest, then = session.revert_to(action, command.actor)
-    return Effect(before, {"run": action.child, **facts(manifest)}, then)
+    end = superseded_record(reached, action.checkpoint)
+    return Effect(before, {"run": action.child, **facts(manifest)}, (end,), then)
 
 
 def _the(kind: type[_A], command: Command) -> _A:

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from midcourse.contract.base import Record, utc_now
@@ -14,25 +15,26 @@ from midcourse.errors import JournalUnusable
 
 
 class Journal:
-    """Appends to `journal.jsonl`, each line synced to the disk before the call returns."""
+    """Appends to `journal.jsonl`, each line synced to the disk before the call returns.
+
+    Opening one only reads, so that it may be looked at while another process writes it.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open a journal, or begin one; an unfinished last line (a crash) is cut off.
+        """Open a journal, or begin one; an unfinished last line (a crash) is passed over.
 
         Raises:
             JournalUnusable: a whole line is damaged; it is never read as "nothing happened".
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.intents: list[Intent] = []
         self.outcomes: dict[int, Receipt] = {}
         """By the position of the intent."""
         self.refusals: list[Refusal] = []
         self._size = 0
         self._lock = threading.Lock()
+        self._file = -1
         self._read()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-        os.ftruncate(self._file, self._size)
 
     def _read(self) -> None:
         data = self.path.read_bytes() if self.path.exists() else b""
@@ -131,13 +133,22 @@ class Journal:
     def _append(self, record: Record) -> None:
         data = record.to_json().encode() + b"\n"
         with self._lock:  # a checkpoint's outcome comes from the writer's thread
-            written = os.pwrite(self._file, data, self._size)
-            if written != len(data):
+            if self._file < 0:
+                self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
                 os.ftruncate(self._file, self._size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            os.fsync(self._file)
+            try:
+                if os.pwrite(self._file, data, self._size) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(self._file)
+            except OSError:
+                # What was not promised must not be found after a crash, be it whole or torn.
+                with suppress(OSError):
+                    os.ftruncate(self._file, self._size)
+                raise
             self._size += len(data)
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

@@ -8,13 +8,14 @@ what is to be said stands in the run log and what is to be heard stands in the A
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from midcourse.checkpoints.writer import sync
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.commands import Command
 from midcourse.contract.link import (
@@ -26,13 +27,14 @@ from midcourse.contract.link import (
     Heartbeat,
     LogAnswer,
 )
+from midcourse.contract.paths import RunPaths
 from midcourse.errors import PlaceLost
 from midcourse.runlog import whole_lines
 
 HEARTBEAT_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 15.0
-_LONGEST_PAUSE = 10.0
+_LONGEST_PAUSE = 2.0
 """Between tries while the control API is away."""
 
 logger = logging.getLogger(__name__)
@@ -83,9 +85,17 @@ class Link:
         self._closing = threading.Event()
         self._shipper: threading.Thread | None = None
 
-    def follow(self, run: str, log: Path, last_seq: int) -> None:
-        """Speak for `run` from now on; for the one before, until its log is shipped."""
-        self._runs.append(_Followed(run, log, last_seq))
+    def follow(self, paths: RunPaths, last_seq: int, heard_out: Sequence[RunPaths] = ()) -> None:
+        """Speak for a run from now on; for the one before, until its log is shipped.
+
+        Args:
+            paths: of the run.
+            last_seq: the highest command number that it has dealt with.
+            heard_out: runs that ended before this one, whose logs go first.
+        """
+        last = _Followed(paths.folder.name, paths.run_log, last_seq)
+        # In one go: what is last in the list is the run that commands and heartbeats are for.
+        self._runs += [*(_Followed(p.folder.name, p.run_log, 0) for p in heard_out), last]
         if self._shipper is None:
             self._shipper = self._thread("ship", self._ship_all)
         self.nudge()
@@ -133,7 +143,7 @@ class Link:
                     beat_at = time.monotonic() + HEARTBEAT_SECONDS
                 shipped = self._ship_some(session, followed)
                 pause = 0.0
-            except (requests.RequestException, ValueError) as error:
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors
                 pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
                 logger.debug("the control API is away (%s); trying again", error)
                 self._closing.wait(pause) if not over else time.sleep(min(pause, 1.0))
@@ -162,6 +172,7 @@ class Link:
         lines = whole_lines(followed.log, followed.offset, LOG_CHUNK_BYTES)
         if not lines:
             return False
+        sync(followed.log)  # the API never knows more than a power cut would leave on this disk
         answer = self._call(
             session,
             "POST",
@@ -190,7 +201,7 @@ class Link:
                     )
                     commands = CommandsAnswer.model_validate(answer).commands
                     pause = 0.0
-                except (requests.RequestException, ValueError) as error:
+                except (OSError, ValueError) as error:
                     pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
                     logger.debug("no commands from the control API (%s); trying again", error)
                     self._closing.wait(pause)
@@ -214,12 +225,11 @@ class Link:
         timeout: float = _ANSWER_SECONDS,
         **options: Any,
     ) -> Any:
-        headers = {"Authorization": f"Bearer {self._token}", **options.pop("headers", {})}
         response = session.request(
             method,
             f"{self._url}/{path}",
             params={"attempt": self._attempt, **(params or {})},
-            headers=headers,
+            auth=self._authorize,
             timeout=(_CONNECT_SECONDS, timeout),
             **options,
         )
@@ -229,6 +239,11 @@ class Link:
         if isinstance(body, dict) and body.get("type") == LOST_PLACE:
             raise PlaceLost(body.get("detail") or "this run was given to another process")
         if isinstance(body, dict) and body.get("type") == WRONG_OFFSET:
-            return {"next_offset": body["next_offset"]}
+            return {"next_offset": body.get("next_offset")}
         response.raise_for_status()
         raise ValueError(f"unexpected answer {response.status_code}")
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """As a header alone it would give way to what a ~/.netrc says of the host."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request

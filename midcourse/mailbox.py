@@ -16,20 +16,23 @@ class Mailbox:
             alert: called, on the posting thread, when there is something to take.
         """
         self._alert = alert
+        self._run: str | None = None
         self._lock = threading.Lock()
         self._waiting: dict[int, Command] = {}
         self._taken_up_to = 0
 
-    def start_after(self, seq: int) -> None:
-        """Forget everything, and from now on take only numbers above `seq`."""
+    def start_after(self, seq: int, run: str) -> None:
+        """Forget everything, and from now on take only numbers above `seq`, for this run alone."""
         with self._lock:
             self._waiting.clear()
             self._taken_up_to = seq
+            self._run = run
 
     def post(self, command: Command) -> None:
-        """Add a command; one that was seen before is dropped."""
+        """Add a command; one that was seen before, or is for a run before this, is dropped."""
         with self._lock:
-            if command.seq <= self._taken_up_to or command.seq in self._waiting:
+            known = command.seq <= self._taken_up_to or command.seq in self._waiting
+            if known or command.run != self._run:
                 return
             self._waiting[command.seq] = command
         self._alert()

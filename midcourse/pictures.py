@@ -1,5 +1,6 @@
 """Pictures for the run log: arrays in, PNG files in the run's media folder out."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ def save_images(images: Images, folder: Path, media: Path, name: str, step: int)
         Their record, with paths relative to `folder`.
     """
     media.mkdir(parents=True, exist_ok=True)
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+    if slug != name:  # `a/b` and `a-b` are two names
+        slug += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     files = []
     captions = images.captions or [""] * len(images.pictures)
     for index, (picture, caption) in enumerate(zip(images.pictures, captions, strict=True)):

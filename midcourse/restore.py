@@ -1,11 +1,9 @@
 """Finding a run's place again: fresh, after a crash, as a fork, or as a revert's child."""
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midcourse.branch import Branch, read_run_file
+from midcourse.branch import Branch
 from midcourse.checkpointer import Checkpointer
 from midcourse.checkpoints.store import CheckpointStore
 from midcourse.contract.base import utc_now
@@ -15,30 +13,13 @@ from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import Notice, Started
-from midcourse.contract.runs import Origin, RunFile, RunStatus
+from midcourse.contract.runs import Origin, RunStatus
 from midcourse.errors import CheckpointUnusable
-from midcourse.journal import Journal
 
 if TYPE_CHECKING:
     from midcourse.session import Session
 
 logger = logging.getLogger(__name__)
-
-
-def open_branch(home: Path, wanted: RunFile, nudge: Callable[[], None]) -> Branch:
-    """Open the wanted run, or the one that a revert put in its place."""
-    seen = {wanted.id}
-    while True:
-        path = RunPaths(home, wanted.id).journal
-        if not path.exists():
-            return Branch(home, wanted, nudge=nudge)
-        journal = Journal(path)
-        successor = journal.successor()
-        journal.close()
-        if successor is None or successor in seen:
-            return Branch(home, wanted, nudge=nudge)
-        seen.add(successor)
-        wanted = read_run_file(RunPaths(home, successor).run_file)
 
 
 def load_place(session: "Session", branch: Branch) -> Manifest | None:
@@ -125,10 +106,13 @@ def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) ->
             values=dict(session.parameters.values()),
         )
     )
+    if session.status is RunStatus.PAUSED:
+        session.change_status(RunStatus.PAUSED, "it was paused when it was interrupted")
     session.boundary.settle(position)
     session.boundary.report_unreported()
+    session.checkpointer.report_unreported()
     if session.link is not None:
-        session.link.follow(branch.id, branch.paths.run_log, branch.journal.last_seq)
+        session.link.follow(branch.paths, branch.last_seq, heard_out=session.superseded)
     if manifest is None:
         session.take_checkpoint(CheckpointReason.INITIAL)
         assert session.last_step_of_boundary == BEFORE_FIRST_STEP

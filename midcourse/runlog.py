@@ -43,6 +43,8 @@ class RunLogReader:
             try:
                 records.append(parse_record(line))
             except ValueError as error:
+                if records:  # they are good; the next call meets the damage first
+                    break
                 raise CorruptRunLog(
                     f"{self.path} has a damaged line at byte {self.offset}: {error}"
                 ) from error

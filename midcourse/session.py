@@ -1,12 +1,16 @@
 """The session: what a training loop talks to."""
 
+import math
 import numbers
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from midcourse.boundary import Boundary
 from midcourse.branch import Branch
@@ -15,13 +19,13 @@ from midcourse.contract.base import Scalar, utc_now
 from midcourse.contract.checkpoints import CheckpointReason, Manifest
 from midcourse.contract.commands import Revert
 from midcourse.contract.environment import TrainerEnvironment
-from midcourse.contract.errors import MidcourseError
+from midcourse.contract.errors import Fault, InvalidInput, MidcourseError, faults_of
 from midcourse.contract.link import Heartbeat
 from midcourse.contract.media import Bars, ConfusionMatrix, Table
 from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.parameters import BUILT_IN, LiveParameter
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import MediaLogged, StatusChanged
+from midcourse.contract.records import MediaLogged, Notice, StatusChanged
 from midcourse.contract.runs import ENDED, RunFile, RunStatus
 from midcourse.data import drops_last, make_source, shuffles
 from midcourse.errors import Interrupted, PlaceLost
@@ -32,8 +36,9 @@ from midcourse.live.attribute import Attribute
 from midcourse.live.value import LiveValue
 from midcourse.pictures import Images, save_images
 from midcourse.progress import Rate
-from midcourse.restore import adopt, open_branch, prepare_child
+from midcourse.restore import adopt, prepare_child
 from midcourse.signals import SignalWatch
+from midcourse.succession import successor_of
 from midcourse.tracked import Tracked
 from midcourse.tracking.status import read_status
 
@@ -42,6 +47,7 @@ LINK_SECONDS = 10.0
 TRACKER_SECONDS = 60.0
 """How long it waits for W&B; what is missing then is sent later."""
 _MEDIA = (ConfusionMatrix, Bars, Table)
+_PLAIN: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
 
 class _EpochLimit:
@@ -86,8 +92,12 @@ class Session:
         self._latest: tuple[int, dict[str, float]] = (0, {})
         self._begun = self._closed = self._place_lost = False
         self._rate = Rate()
+        self._parents: list[threading.Thread] = []
+        """Each lets go of a run that this one took the place of."""
         self.link = self._make_link()
-        self.branch: Branch = open_branch(environment.home, wanted, self.nudge)
+        wanted, self.superseded = successor_of(environment.home, wanted)
+        """Runs that this one took the place of, and the control API may not have heard out."""
+        self.branch = Branch(environment.home, wanted, nudge=self.nudge)
         self._signals = SignalWatch(self.boundary.alert)
 
     # -- what the run is ----------------------------------------------------------------------
@@ -195,21 +205,28 @@ class Session:
         """
         self._refuse_after_begin("live")
         kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-        declaration = LiveParameter.model_validate(
-            {
-                "name": name,
-                "type": kinds.get(type(default)),
-                "ge": ge,
-                "gt": gt,
-                "le": le,
-                "lt": lt,
-                "choices": choices,
-                "unit": unit,
-                "description": description,
-                "takes_effect": takes_effect,
-                "read_back": "the program's own live value",
-            }
-        )
+        if type(default) not in kinds:
+            said = f"must be true or false, a number or a string, not a {type(default).__name__}"
+            raise InvalidInput([Fault(path=name, message=said)])
+        bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
+        try:
+            declaration = LiveParameter.model_validate(
+                {
+                    "name": name,
+                    "type": kinds[type(default)],
+                    **{
+                        word: None if bound is None else float(bound)
+                        for word, bound in bounds.items()
+                    },
+                    "choices": choices,
+                    "unit": unit,
+                    "description": description,
+                    "takes_effect": takes_effect,
+                    "read_back": "the program's own live value",
+                }
+            )
+        except ValidationError as error:
+            raise InvalidInput(faults_of(error, prefix=f"live({name!r})")) from None
         value = LiveValue(default)
         self.parameters.add(Attribute(declaration, value, "value"))
         return value
@@ -253,6 +270,7 @@ class Session:
             InvalidInput: the data cannot be resumed exactly.
             CheckpointUnusable: the checkpoint to go on from is damaged or does not fit.
         """
+        self._refuse_after_begin("batches")
         source = make_source(
             data,
             seed=self.seed,
@@ -267,7 +285,6 @@ class Session:
             shuffle=shuffles(data, shuffle),
             drop_last=drops_last(data, drop_last),
         )
-        self._refuse_after_begin("batches")
         self._limit.epochs = 1 if epochs is None else epochs
         row = BUILT_IN["train.epochs"]
         self.parameters.add(Attribute(row, self._limit, "epochs", self._check_epochs))
@@ -306,17 +323,20 @@ class Session:
 
         Raises:
             TypeError: a value is neither a number, a tensor of one element, nor media.
+            ValueError: the step is not one that was begun.
         """
-        step = self.current_step if step is None else step
+        if step is None:
+            step = self.current_step
+        elif not 0 <= step <= self.current_step:
+            raise ValueError(f"step must be from 0 to {self.current_step}, not {step}")
         metrics: dict[str, Any] = {}
         for name, value in {**(values or {}), **named}.items():
-            if isinstance(value, float) or (torch.is_tensor(value) and value.numel() == 1):
+            if type(value) is float or _is_scalar(value):
                 metrics[name] = value
-            elif isinstance(value, numbers.Real):
+            elif isinstance(value, numbers.Real):  # numpy's too, whose repr is not a float's
                 metrics[name] = float(value)
             elif isinstance(value, Images):
-                files = save_images(value, self.paths.folder, self.paths.media, name, step)
-                self._log_media(step, name, files)
+                self._log_images(step, name, value)
             elif isinstance(value, _MEDIA):
                 self._log_media(step, name, value)
             else:
@@ -330,13 +350,26 @@ class Session:
             self._see_best(step, metrics)
         self.branch.recorder.metrics(step, metrics)
 
+    def _log_images(self, step: int, name: str, images: Images) -> None:
+        try:
+            files = save_images(images, self.paths.folder, self.paths.media, name, step)
+        except OSError as error:  # a full disk must not end the training
+            message = f"the pictures {name} of step {step} could not be written: {error}"
+            self.branch.recorder.record(Notice(at=utc_now(), message=message))
+        else:
+            self._log_media(step, name, files)
+
     def _log_media(self, step: int, name: str, media: Any) -> None:
         self.branch.recorder.record(MediaLogged(at=utc_now(), step=step, name=name, media=media))
 
     def _see_best(self, step: int, metrics: Mapping[str, Any]) -> None:
         assert self.best is not None
         self.best.see(float(metrics[self.best.metric]))
-        plain = {name: value for name, value in metrics.items() if isinstance(value, float)}
+        plain = {
+            name: value
+            for name, value in metrics.items()
+            if isinstance(value, float) and math.isfinite(value)  # a manifest has no NaN
+        }
         self._latest = (step, plain)
         self._next_check = 0
 
@@ -362,13 +395,30 @@ class Session:
             self._act()
 
     def summary(self, **values: Any) -> None:
-        """Final values for people, told when the run ends."""
-        self._summary |= values
+        """Final values for people, told when the run ends.
+
+        Raises:
+            TypeError: a value is neither a number, a tensor of one element, nor plain JSON.
+        """
+        for name, value in values.items():
+            if _is_scalar(value) or isinstance(value, np.generic):
+                value = value.item()
+            if isinstance(value, float) and not math.isfinite(value):
+                value = str(value)  # JSON has no word for it
+            try:
+                self._summary[name] = _PLAIN.validate_python(value)
+            except ValidationError:
+                raise TypeError(
+                    f"{name} is a {type(value).__name__} that is no plain JSON; give numbers, "
+                    "strings, and lists and dicts of them"
+                ) from None
 
     # -- checkpoints --------------------------------------------------------------------------
 
     def _check_schedule(self) -> None:
         """Take the checkpoint that this step completes, if any; then look when the next may be."""
+        if not self._begun:
+            raise MidcourseError("step() comes after begin(), which `batches` calls for you")
         every = self._checkpoint_every
         reason = None
         if self.best is not None and self.best.improved:
@@ -453,11 +503,16 @@ class Session:
         child, manifest = prepare_child(self, action, actor)
 
         def take_over() -> None:
-            self.change_status(RunStatus.SUPERSEDED, f"reverted to {action.checkpoint}")
             self.branch = child
             self.status = RunStatus.RUNNING
+            self._next_check = 0  # the step went back, and with it what is due when
             adopt(self, child, loaded=manifest)
-            parent.close(TRACKER_SECONDS)
+            # The child does not wait for what W&B has still to take of its parent.
+            closing = threading.Thread(
+                target=parent.close, args=(TRACKER_SECONDS,), name="midcourse-parent"
+            )
+            closing.start()
+            self._parents.append(closing)
 
         return manifest, take_over
 
@@ -511,13 +566,14 @@ class Session:
             return
         self._closed = True
         try:
-            if not isinstance(error, PlaceLost):
+            if not self._place_lost:
                 self._last_word(error)
         finally:
             self._signals.close()
-            if not isinstance(error, PlaceLost):
-                self.nudge()
-            self.branch.close(TRACKER_SECONDS)
+            # Who lost the place leaves the run, and its tracker, to the successor at once.
+            self.branch.close(0 if self._place_lost else TRACKER_SECONDS)
+            for closing in self._parents:
+                closing.join()
             if self.link is not None:
                 self.link.finish(LINK_SECONDS)
 
@@ -532,3 +588,8 @@ class Session:
             self.change_status(RunStatus.INTERRUPTED, f"asked to end ({type(error).__name__})")
         else:
             self.change_status(RunStatus.FAILED, f"{type(error).__name__}: {error}")
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether it is a tensor of one real number."""
+    return torch.is_tensor(value) and value.numel() == 1 and not value.is_complex()

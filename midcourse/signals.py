@@ -33,5 +33,6 @@ class SignalWatch:
     def close(self) -> None:
         """Give the signals back to whom they were taken from."""
         for number, handler in self._old.items():
-            signal.signal(number, handler)
+            # None: whoever had it before did not set it from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._old.clear()

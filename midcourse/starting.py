@@ -34,7 +34,7 @@ def start(
     Args:
         experiment: what is being found out; groups runs.
         config: what the run is made with, for the record: plain JSON values.
-        name: for people.
+        name: for people; `MIDCOURSE_RUN_NAME`, else none.
         seed: of the sample order and of all generators.
         checkpoint_every: such as `"100 steps"` or `"1 epoch"`; None: on command and at the end.
         keep: how many checkpoints to keep beside the best and the pinned ones.
@@ -59,17 +59,21 @@ def start(
             interval = Interval.parse(checkpoint_every)
         except ValueError as error:
             faults.append(Fault(path="checkpoint_every", message=str(error)))
-    if keep < 1:
-        faults.append(Fault(path="keep", message=f"must be at least 1, not {keep}"))
-    if best is not None and best[1] not in ("max", "min"):
-        faults.append(Fault(path="best", message=f"must be max or min, not {best[1]!r}"))
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+        message = f"must be a whole number of at least 1, not {keep!r}"
+        faults.append(Fault(path="keep", message=message))
+    if best is not None and not _names_a_best(best):
+        message = f'must be a metric and "max" or "min", such as ("loss", "min"), not {best!r}'
+        faults.append(Fault(path="best", message=message))
+    if type(seed) is int and not -(2**63) <= seed < 2**63:
+        faults.append(Fault(path="seed", message=f"must fit into 64 bits, not {seed}"))
     try:
         wanted = RunFile(
             id=run_id or environment.run_id or new_run_id(),
             experiment=experiment,
-            name=name,
+            name=name or environment.run_name,
             seed=seed,
-            config=json.loads(json.dumps(dict(config or {}))),
+            config=json.loads(json.dumps(dict(config or {}), allow_nan=False)),
             origin=environment.origin,
         )
     except ValidationError as error:
@@ -78,8 +82,9 @@ def start(
         faults.append(Fault(path="config", message=f"must be plain JSON values: {error}"))
     if faults:
         raise InvalidInput(faults)
-    if home is not None:
-        environment = environment.model_copy(update={"home": Path(home)})
+    # Absolute, as the program may change its working directory.
+    folder = Path(environment.home if home is None else home).absolute()
+    environment = environment.model_copy(update={"home": folder})
     seed_everything(seed)
     return Session(
         wanted,
@@ -87,4 +92,13 @@ def start(
         checkpoint_every=interval,
         keep=keep,
         best=BestSoFar(*best) if best is not None else None,
+    )
+
+
+def _names_a_best(best: Any) -> bool:
+    return (
+        isinstance(best, tuple | list)
+        and len(best) == 2
+        and isinstance(best[0], str)
+        and best[1] in ("max", "min")
     )

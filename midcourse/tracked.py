@@ -40,16 +40,18 @@ class Tracked:
                     [Fault(path=name, message=f"a {type(thing).__name__} has no state_dict()")]
                 )
         self.objects |= objects
+        # The bounds are for changes: what the program made is right as it is, be it an odd value
+        # such as the rate 0 that a warm-up begins with.
         optimizer = self.objects.get("optimizer")
         if "optimizer" in objects and isinstance(optimizer, Optimizer):
             for binding in optimizer_bindings(optimizer, lambda: self.objects.get("scheduler")):
-                self.parameters.add(binding)
+                self.parameters.add(binding, check=False)
         model = objects.get("model")
         if isinstance(model, nn.Module) and dropout_layers(model):
-            self.parameters.add(Dropout(model))
+            self.parameters.add(Dropout(model), check=False)
         if hasattr(objects.get("loss"), "label_smoothing"):
             row = BUILT_IN["loss.label_smoothing"]
-            self.parameters.add(Attribute(row, objects["loss"], "label_smoothing"))
+            self.parameters.add(Attribute(row, objects["loss"], "label_smoothing"), check=False)
 
     def _stateful(self) -> dict[str, Any]:
         return {name: thing for name, thing in self.objects.items() if hasattr(thing, "state_dict")}

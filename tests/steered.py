@@ -110,6 +110,7 @@ def train(
             for step, actions in sorted((plan or {}).items())
             for action in actions
         ]
+        _deliver_again(run, commands)
         if watch is not None:
             watch(run)
         for inputs, targets in run.batches((data, labels), batch_size=BATCH_SIZE, epochs=epochs):
@@ -123,11 +124,24 @@ def train(
             losses[run.current_step] = loss.item()
             for step, command in commands:
                 if step == run.current_step:
-                    run.boundary.mailbox.post(command.model_copy(update={"run": run.id}))
+                    run.boundary.mailbox.post(command)
             if on_step is not None:
                 on_step(run, run.current_step)
             run.step()
         return {"hash": hash_of(model, chosen), "losses": losses, "id": run.id}
+
+
+def _deliver_again(run: Session, commands: Sequence[tuple[int, Command]]) -> None:
+    """Post what an earlier attempt did not come to deal with, as the control API would."""
+    plan_redo = run.boundary.plan_redo
+
+    def plan_and_post(*args: Any, **options: Any) -> None:
+        plan_redo(*args, **options)
+        for step, command in commands:
+            if step < run.current_step and command.run == run.id:
+                run.boundary.mailbox.post(command)
+
+    run.boundary.plan_redo = plan_and_post  # type: ignore[method-assign]
 
 
 def train_in_process(
@@ -138,7 +152,8 @@ def train_in_process(
     Args:
         result: where the outcome is written, as JSON.
         kill_after: seconds from the first step until SIGKILL.
-        kill_at: a place in the code where SIGKILL strikes the third time it is passed:
+        kill_at: a place in the code where SIGKILL strikes the third time it is passed, or the
+            N-th with `:N` behind it:
             `journalled` (an intent is on disk, and has not acted), `concluded` (its outcome is on
             disk, and is not reported), `captured` (a checkpoint is ordered), `logged` (after a
             flush), `unwritten` (as `journalled`, with a disk so slow that no checkpoint was
@@ -168,6 +183,7 @@ def _strike_at(place: str) -> None:
     from midcourse.journal import Journal
     from midcourse.recorder import Recorder
 
+    place, _, count = place.partition(":")
     if place == "unwritten":
         WriterProcess.write = lambda *_: None  # type: ignore[method-assign]
     owner, name = {
@@ -178,11 +194,11 @@ def _strike_at(place: str) -> None:
         "logged": (Recorder, "flush"),
     }[place]
     original = getattr(owner, name)
-    countdown = iter(range(2, -1, -1))
+    countdown = iter(range(int(count or 3) - 1, -1, -1))
 
     def striking(*args: Any, **options: Any) -> Any:
         outcome = original(*args, **options)
-        if next(countdown) == 0:
+        if next(countdown, None) == 0:
             _strike()
         return outcome
 

@@ -4,6 +4,7 @@ import json
 import mmap
 import os
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,12 +56,12 @@ class SharedMemory:
 class Capture:
     """A state, copied to host memory: the bytes of a safetensors file, then those of state.json."""
 
-    def __init__(self, tree: Any, reuse: SharedMemory | None = None) -> None:
+    def __init__(self, tree: Any, memory_of: Callable[[int], SharedMemory] = SharedMemory) -> None:
         """Copy `tree` as it is now.
 
         Args:
             tree: nested state (see `checkpoints.state`).
-            reuse: memory of an earlier capture; taken if it is large enough, else closed.
+            memory_of: finds memory of at least so many bytes, once it is known how many.
 
         Raises:
             StateUnsupported: naming what cannot be kept; nothing was written.
@@ -71,7 +72,7 @@ class Capture:
         data_start = len(header)
         self.tensors_size = data_start + sum(tensor.nbytes for tensor in tensors.values())
         self.state_size = len(state)
-        self.shared = _fitting(reuse, max(1, self.tensors_size + self.state_size))
+        self.shared = memory_of(max(1, self.tensors_size + self.state_size))
         memory = self.shared.memory
         memory[:data_start] = header
         for name, tensor in tensors.items():
@@ -84,14 +85,6 @@ class Capture:
                 )
                 target.view(tensor.shape).copy_(tensor)
         memory[self.tensors_size : self.tensors_size + self.state_size] = state
-
-
-def _fitting(reuse: SharedMemory | None, size: int) -> SharedMemory:
-    if reuse is not None:
-        if reuse.size >= size:
-            return reuse
-        reuse.close()
-    return SharedMemory(size)
 
 
 def _layout(tensors: dict[str, torch.Tensor]) -> tuple[bytes, dict[str, int]]:

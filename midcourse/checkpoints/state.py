@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def _pack(node: Any, path: str, tensors: dict[str, torch.Tensor]) -> Plain:
             return {"$tensor": _keep(node, path, tensors)}
         case np.ndarray():
             return {"$array": _keep(_from_array(node, path), path, tensors)}
-        case np.generic():
+        case np.generic() if _is_number(node.dtype):
             return _pack(node.item(), path, tensors)
         case bytes():
             return {"$bytes": node.hex()}
@@ -48,31 +48,54 @@ def _pack(node: Any, path: str, tensors: dict[str, torch.Tensor]) -> Plain:
             items = [_pack(item, f"{path}/{index}", tensors) for index, item in enumerate(node)]
             return {"$tuple": items}
         case set() | frozenset():
-            return {"$set": [_pack(item, path, tensors) for item in sorted(node, key=_order)]}
+            return {"$set": [_pack(item, path, tensors) for item in _sorted(node, path)]}
         case Mapping():
             return _pack_mapping(node, path, tensors)
-    kind = f"{type(node).__module__}.{type(node).__qualname__}"
     raise StateUnsupported(
-        f"the state at {path or '/'} holds a {kind}; a checkpoint keeps numbers, strings, tensors, "
-        "arrays, and lists, tuples, sets and dicts of these"
+        f"the state at {path or '/'} holds a {_kind(node)}; a checkpoint keeps numbers, strings, "
+        "tensors, arrays, and lists, tuples, sets and dicts of these"
     )
 
 
 def _pack_mapping(
     node: Mapping[Any, Any], path: str, tensors: dict[str, torch.Tensor]
 ) -> dict[str, Plain]:
-    keys = sorted(node, key=_order)
+    keys = _sorted(node, path)
     values = [_pack(node[key], f"{path}/{key}" if path else str(key), tensors) for key in keys]
     if isinstance(node, Counter):
-        return {"$counter": [[_pack(key, path, tensors), node[key]] for key in keys]}
+        packed = [_pack(key, path, tensors) for key in keys]
+        return {"$counter": [list(pair) for pair in zip(packed, values, strict=True)]}
     if all(isinstance(key, str) and not key.startswith("$") for key in keys):
         return dict(zip(keys, values, strict=True))
     packed = [_pack(key, path, tensors) for key in keys]
     return {"$dict": [list(pair) for pair in zip(packed, values, strict=True)]}
 
 
-def _order(key: Any) -> tuple[str, Any]:
-    return type(key).__name__, key
+def _sorted(keys: Iterable[Any], path: str) -> list[Any]:
+    """Keys or set items in an order of their values, whatever their types."""
+    return sorted(keys, key=lambda key: _order(key, path))
+
+
+def _order(key: Any, path: str) -> tuple[str, Any]:
+    match key:
+        case tuple():
+            return type(key).__name__, [_order(item, path) for item in key]
+        case None:
+            return "NoneType", 0
+        case bool() | int() | float() | str() | bytes() | np.generic():
+            return type(key).__name__, key
+    raise StateUnsupported(
+        f"a dict or set in the state at {path or '/'} has a {_kind(key)} as key or item; numbers, "
+        "strings and tuples of them can be kept"
+    )
+
+
+def _kind(thing: Any) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
 def _keep(tensor: torch.Tensor, path: str, tensors: dict[str, torch.Tensor]) -> str:
@@ -87,9 +110,12 @@ def _keep(tensor: torch.Tensor, path: str, tensors: dict[str, torch.Tensor]) -> 
 
 
 def _from_array(array: np.ndarray[Any, Any], path: str) -> torch.Tensor:
-    if array.dtype.kind not in "biuf":
-        raise StateUnsupported(f"the array at {path} has the type {array.dtype}; numbers only")
-    return torch.from_numpy(np.ascontiguousarray(array))
+    if not _is_number(array.dtype):
+        raise StateUnsupported(
+            f"the array at {path} has the type {array.dtype}; real numbers of at most 64 bits only"
+        )
+    native = array.astype(array.dtype.newbyteorder("="), order="C")  # always a copy of its own
+    return torch.from_numpy(native)
 
 
 def unpack(plain: Plain, tensors: Mapping[str, torch.Tensor]) -> Any:
@@ -110,7 +136,7 @@ def unpack(plain: Plain, tensors: Mapping[str, torch.Tensor]) -> Any:
         case {"$set": items}:
             return {unpack(item, tensors) for item in items}
         case {"$counter": pairs}:
-            return Counter({unpack(key, tensors): count for key, count in pairs})
+            return Counter({unpack(key, tensors): unpack(count, tensors) for key, count in pairs})
         case {"$dict": pairs}:
             return {unpack(key, tensors): unpack(value, tensors) for key, value in pairs}
         case dict():

@@ -12,7 +12,13 @@ from typing import Any
 from safetensors import safe_open
 
 from midcourse.checkpoints.state import unpack
-from midcourse.checkpoints.writer import MANIFEST_FILE, STATE_FILE, TENSORS_FILE, state_hash
+from midcourse.checkpoints.writer import (
+    MANIFEST_FILE,
+    STATE_FILE,
+    TENSORS_FILE,
+    WRITING,
+    state_hash,
+)
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.checkpoints import Manifest
 from midcourse.contract.names import checkpoint_step
@@ -21,6 +27,10 @@ from midcourse.errors import CheckpointUnusable
 
 COMMAND_PIN = "command"
 """The name of the pin that the `checkpoint` command sets; others are named by a fork's run id."""
+
+_DELETING = ".deleting-"
+_PIN_TRIES = 20
+_PIN_SECONDS = 0.05
 
 
 class CheckpointStore:
@@ -79,6 +89,11 @@ class CheckpointStore:
         for file_name, expected in manifest.files.items():
             _verify(folder / file_name, expected.bytes, expected.sha256)
         files = manifest.files
+        if files.keys() != {TENSORS_FILE, STATE_FILE}:
+            raise CheckpointUnusable(
+                f"{folder / MANIFEST_FILE} names {', '.join(sorted(files)) or 'no files'}, not "
+                f"{TENSORS_FILE} and {STATE_FILE}"
+            )
         whole = state_hash(files[TENSORS_FILE].sha256, files[STATE_FILE].sha256)
         if whole != manifest.checkpoint.state_hash:
             raise CheckpointUnusable(
@@ -100,11 +115,20 @@ class CheckpointStore:
             CheckpointUnusable: it is not there (any more).
         """
         pins = self.paths.pins(name)
-        try:
-            pins.mkdir(exist_ok=True)
-            (pins / who).touch()
-        except OSError as error:
-            raise CheckpointUnusable(f"checkpoint {name} cannot be pinned: {error}") from error
+        for attempt in range(_PIN_TRIES):
+            if attempt:
+                time.sleep(_PIN_SECONDS)  # it may be looked through for pins just now
+            try:
+                pins.mkdir(exist_ok=True)
+                (pins / who).touch()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise CheckpointUnusable(f"checkpoint {name} cannot be pinned: {error}") from error
+            if (pins / who).exists():
+                return
+        self.manifest(name)  # raises, naming what there is
+        raise CheckpointUnusable(f"checkpoint {name} cannot be pinned: it comes and goes")
 
     def prune(self, keep: int, best: str | None) -> list[str]:
         """Delete what retention does not keep: the newest `keep`, the best, and pinned ones stay.
@@ -115,6 +139,22 @@ class CheckpointStore:
         names = self.names()
         kept = {*names[-max(1, keep) :], best}
         return [name for name in names if name not in kept and self._delete(name)]
+
+    def tidy(self) -> None:
+        """Clear away what a killed process had half written or half deleted.
+
+        Call it with the run's lock held: nothing is being written or deleted then.
+        """
+        if not self.paths.checkpoints.is_dir():
+            return
+        for folder in self.paths.checkpoints.iterdir():
+            name = folder.name.removeprefix(_DELETING)
+            if name != folder.name and _has_pins(folder):
+                with contextlib.suppress(OSError):  # it has been written again since
+                    folder.rename(folder.with_name(name))
+                    continue
+            if folder.name.startswith((_DELETING, WRITING)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def set_aside(self, name: str) -> None:
         """Take a damaged checkpoint out of the way, so that its step can be written again."""
@@ -127,7 +167,7 @@ class CheckpointStore:
         folder = self.paths.checkpoint(name)
         if _has_pins(folder):
             return False
-        doomed = folder.with_name(f".deleting-{name}")
+        doomed = folder.with_name(f"{_DELETING}{name}")
         shutil.rmtree(doomed, ignore_errors=True)
         try:
             folder.rename(doomed)

@@ -25,6 +25,8 @@ _CHUNK = 8 << 20
 TENSORS_FILE = "state.safetensors"
 STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
+WRITING = ".writing-"
+"""Begins the name of a folder that is not a checkpoint yet."""
 
 
 def state_hash(tensors_sha256: str, state_sha256: str) -> str:
@@ -50,7 +52,7 @@ def write_checkpoint(
     Raises:
         OSError: the disk would not take it; nothing is left behind.
     """
-    temporary = folder.with_name(f".writing-{folder.name}")
+    temporary = folder.with_name(f"{WRITING}{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -98,25 +100,32 @@ def sync(path: Path) -> None:
 
 
 def _carry_out(order: dict[str, Any], descriptor: int) -> dict[str, Any]:
-    tensors_size, state_size = order["tensors_size"], order["state_size"]
-    size = max(1, tensors_size + state_size)
+    size = max(1, order["tensors_size"] + order["state_size"])
     try:
-        manifest = Manifest.model_validate(json.loads(order["manifest"]))
-        with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) as memory, memoryview(memory) as view:
-            written = write_checkpoint(
-                Path(order["folder"]),
-                view[: tensors_size + state_size],
-                tensors_size,
-                manifest,
-                Path(order["run_log"]),
-            )
-    except OSError as error:
-        return {"number": order["number"], "error": f"{error.strerror or error}: {order['folder']}"}
+        with mmap.mmap(descriptor, size, prot=mmap.PROT_READ) as memory:
+            return {"number": order["number"], **_answer(order, memory)}
     except Exception as error:  # the trainer must be told, whatever it was
         return {"number": order["number"], "error": f"{type(error).__name__}: {error}"}
     finally:
         os.close(descriptor)
-    return {"number": order["number"], "manifest": written.to_json()}
+
+
+def _answer(order: dict[str, Any], memory: mmap.mmap) -> dict[str, str]:
+    # Errors end in here: on their way out they would hold on to the memory.
+    tensors_size, state_size = order["tensors_size"], order["state_size"]
+    try:
+        written = write_checkpoint(
+            Path(order["folder"]),
+            memoryview(memory)[: tensors_size + state_size],
+            tensors_size,
+            Manifest.model_validate(json.loads(order["manifest"])),
+            Path(order["run_log"]),
+        )
+    except OSError as error:
+        return {"error": f"{error.strerror or error}: {order['folder']}"}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"manifest": written.to_json()}
 
 
 def main(descriptor: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,7 +18,11 @@ from midcourse.checkpoints.writer import MESSAGE_BYTES
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.checkpoints import Manifest
 
+logger = logging.getLogger(__name__)
+
 _TRIES = 2
+_LONGEST_ORDER = MESSAGE_BYTES - 2000
+"""The answer holds the manifest too, and hashes besides."""
 _MAX_WAITING = 2
 """More captured states than this would eat the host's memory: the loop then waits for the disk."""
 
@@ -27,7 +32,7 @@ Done = Callable[[Manifest | None, str | None], None]
 
 @dataclass
 class _Order:
-    message: dict[str, Any]
+    message: bytes
     capture: Capture
     done: Done
     tries: int = 1
@@ -49,6 +54,8 @@ class WriterProcess:
         self._changed = threading.Condition()
         self._numbers = 0
         self._closing = False
+        self._given_up: str | None = None
+        """Why there is no writer any more, nor will be."""
         self._start()
         self._listener = threading.Thread(target=self._listen, name="midcourse-checkpoints")
         self._listener.daemon = True
@@ -56,21 +63,33 @@ class WriterProcess:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "midcourse.checkpoints.writer", str(theirs.fileno())],
+                # `-P`: what lies in the working directory is not ours to import.
+                [sys.executable, "-P", "-m", "midcourse.checkpoints.writer", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(), self._lock_descriptor),
                 stdin=subprocess.DEVNULL,
                 env=child_environment(),
             )
+            undo.pop_all()
         self._channel = ours
 
     def capture(self, tree: Any) -> Capture:
         """Copy a state to host memory; waits first while two earlier ones are still unwritten."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._orders) < _MAX_WAITING)
-            reuse = self._spare.pop() if self._spare else None
-        return Capture(tree, reuse)
+        return Capture(tree, self._memory)
+
+    def _memory(self, size: int) -> SharedMemory:
+        """Memory of an earlier capture if it is large enough."""
+        with self._changed:
+            while self._spare:
+                spare = self._spare.pop()
+                if spare.size >= size:
+                    return spare
+                spare.close()
+        return SharedMemory(size)
 
     def write(
         self, capture: Capture, folder: Path, manifest: Manifest, run_log: Path, done: Done
@@ -78,40 +97,56 @@ class WriterProcess:
         """Have a captured state written to `folder`; returns at once."""
         with self._changed:
             self._numbers += 1
-            order = _Order(
-                {
-                    "number": self._numbers,
-                    "folder": str(folder),
-                    "tensors_size": capture.tensors_size,
-                    "state_size": capture.state_size,
-                    "manifest": manifest.to_json(),
-                    "run_log": str(run_log),
-                },
-                capture,
-                done,
-            )
-            self._orders[self._numbers] = order
-            self._send(order)
+            number = self._numbers
+            message = {
+                "number": number,
+                "folder": str(folder),
+                "tensors_size": capture.tensors_size,
+                "state_size": capture.state_size,
+                "manifest": manifest.to_json(),
+                "run_log": str(run_log),
+            }
+            order = _Order(json.dumps(message).encode(), capture, done)
+            self._orders[number] = order
+            hopeless = self._given_up
+            if len(order.message) > _LONGEST_ORDER:
+                hopeless = f"its manifest would be longer than {_LONGEST_ORDER} bytes"
+            if hopeless is None:
+                self._send(order)
+        if hopeless is not None:
+            self._finish(number, None, hopeless)
 
     def _send(self, order: _Order) -> None:
-        message = json.dumps(order.message).encode()
         # A writer that has died is seen by the listener too, which starts another.
         with contextlib.suppress(OSError):
-            socket.send_fds(self._channel, [message], [order.capture.shared.descriptor])
+            socket.send_fds(self._channel, [order.message], [order.capture.shared.descriptor])
 
     def _listen(self) -> None:
+        reason = "the checkpoint writer was told to end"
+        try:
+            while message := self._receive():
+                answer = strict_json_loads(message)
+                text = answer.get("manifest")
+                manifest = Manifest.model_validate(strict_json_loads(text)) if text else None
+                self._finish(answer["number"], manifest, answer.get("error"))
+        except Exception as error:  # whoever waits for a checkpoint must not wait for ever
+            logger.exception("no checkpoints can be written any more")
+            reason = f"the checkpoint writer cannot be reached: {error}"
+        with self._changed:
+            self._given_up = reason
+            left = list(self._orders)
+        for number in left:
+            self._finish(number, None, reason)
+
+    def _receive(self) -> bytes:
+        """The next answer; empty when the writer was told to go and is gone."""
         while True:
             try:
                 message = self._channel.recv(MESSAGE_BYTES)
             except OSError:
                 message = b""
-            if message:
-                answer = strict_json_loads(message)
-                self._finish(answer["number"], answer.get("manifest"), answer.get("error"))
-            elif self._restart():
-                continue
-            else:
-                return
+            if message or not self._restart():
+                return message
 
     def _restart(self) -> bool:
         """Replace a writer that is gone; False when it was told to go."""
@@ -122,20 +157,21 @@ class WriterProcess:
                 return False
             given_up = [number for number, order in self._orders.items() if order.tries >= _TRIES]
             self._start()
+            # Under the same lock: an order that comes now must not be given twice.
+            for number, order in self._orders.items():
+                if number not in given_up:
+                    order.tries += 1
+                    self._send(order)
         for number in given_up:
             self._finish(number, None, f"the checkpoint writer died twice (exit code {code})")
-        with self._changed:
-            for order in self._orders.values():
-                order.tries += 1
-                self._send(order)
         return True
 
-    def _finish(self, number: int, manifest: str | None, error: str | None) -> None:
+    def _finish(self, number: int, manifest: Manifest | None, error: str | None) -> None:
         order = self._orders[number]
         try:
-            order.done(
-                Manifest.model_validate(strict_json_loads(manifest)) if manifest else None, error
-            )
+            order.done(manifest, error)
+        except Exception:  # the order is over all the same, and others wait behind it
+            logger.exception("what follows a checkpoint failed")
         finally:
             with self._changed:
                 del self._orders[number]
@@ -162,9 +198,10 @@ class WriterProcess:
 
 def child_environment() -> dict[str, str]:
     """The environment for a helper process: ours, able to import midcourse, without secrets."""
-    root = str(Path(__file__).parents[2])
     names = {"MIDCOURSE_RUN_TOKEN", "WANDB_API_KEY", "WANDB_TOKEN"}
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    known = environment.get("PYTHONPATH", "")
-    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, known) if part)
+    root = Path(__file__).resolve().parents[2]
+    if root.name not in ("site-packages", "dist-packages"):  # those are found without help
+        known = environment.get("PYTHONPATH", "")
+        environment["PYTHONPATH"] = os.pathsep.join(part for part in (str(root), known) if part)
     return environment

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+from torch.optim import Optimizer, RMSprop
 
 from midcourse.contract.base import Scalar
 from midcourse.contract.parameters import BUILT_IN
@@ -119,6 +119,28 @@ class Momentum(_GroupBinding):
                 group["momentum"] = float(value)
             else:
                 group["betas"] = (float(value), *group["betas"][1:])
+        if value != 0:
+            for state in self._without_buffer():
+                state["momentum_buffer"] = torch.zeros_like(state["square_avg"])
+
+    def snapshot(self) -> Callable[[], None]:
+        """Undo groups and buffers."""
+        restore_groups = super().snapshot()
+        without = self._without_buffer()
+
+        def restore() -> None:
+            restore_groups()
+            for state in without:
+                state.pop("momentum_buffer", None)
+
+        return restore
+
+    def _without_buffer(self) -> list[dict[str, Any]]:
+        """States of an RMSprop that began without momentum: it never makes the buffers later."""
+        if not isinstance(self._optimizer, RMSprop):
+            return []
+        states = list(self._optimizer.state.values())
+        return [state for state in states if state and "momentum_buffer" not in state]
 
 
 class WeightDecay(_GroupBinding):

@@ -45,8 +45,13 @@ def check_movable(optimizer: Optimizer, scheduler: Any) -> None:
             f"cannot be changed under the scheduler {type(scheduler).__name__}; it can under none "
             f"and under {', '.join(kind.__name__ for kind in movable)}"
         )
-    floor = _floor(scheduler)
-    if any(base == floor for base in bases(optimizer, scheduler)):
+    old, floor = bases(optimizer, scheduler), _floor(scheduler)
+    if old[0] == 0 and (scheduler is not None or len(old) > 1):
+        raise ValueError(
+            "cannot be changed: the first param group's is 0, so the others' ratio to it, and what "
+            "the schedule makes of it, are unknown"
+        )
+    if floor and floor in old:
         raise ValueError(
             f"cannot be changed: a param group's base is {floor:g}, the schedule's floor, so there "
             "is no schedule to move"

@@ -1,5 +1,6 @@
 """The live parameters of one run, and applying several at once or not at all."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,19 +22,22 @@ class LiveTable:
         self._bindings: dict[str, Binding] = {}
         self._loaded: dict[str, Any] = {}
 
-    def add(self, binding: Binding) -> None:
+    def add(self, binding: Binding, *, check: bool = True) -> None:
         """Declare a live parameter; one that a loaded checkpoint knows gets its value from there.
 
+        Args:
+            binding: the parameter, tied to what holds it.
+            check: whether its present value must be within its bounds.
+
         Raises:
-            InvalidInput: the name is taken, or the present value breaks its own bounds.
+            InvalidInput: the name is taken, or the present value breaks the bounds.
         """
         name = binding.declaration.name
         if name in self._bindings:
             raise InvalidInput([Fault(path=name, message="is declared twice")])
-        value = binding.read()
-        if value is not None:
+        if check:
             try:
-                binding.declaration.check(value)
+                binding.declaration.check(binding.read())
             except ValueError as error:
                 raise InvalidInput([Fault(path=name, message=str(error))]) from None
         self._bindings[name] = binding
@@ -84,7 +88,7 @@ class LiveTable:
                 binding.apply(changes[name])
             after = {name: binding.read() for name, binding in chosen.items()}
             for name, value in changes.items():
-                if after[name] != value:
+                if not _same(after[name], value):
                     raise NotReadBack(f"{name} was set to {value} and read back as {after[name]}")
         except BaseException:
             for restore in reversed(undo):
@@ -102,3 +106,10 @@ class LiveTable:
         for name, binding in self._bindings.items():
             if name in state:
                 binding.load_state(state[name])
+
+
+def _same(found: Any, wanted: Scalar) -> bool:
+    """Whether a live object took a value: a rate that is a float32 tensor rounds it."""
+    if isinstance(found, float) and isinstance(wanted, float):
+        return math.isclose(found, wanted, rel_tol=1e-6)
+    return bool(found == wanted)

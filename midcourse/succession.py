@@ -1,0 +1,70 @@
+"""From a run to its successor by revert, and what a crash kept the first from saying."""
+
+import os
+from pathlib import Path
+
+from midcourse.branch import hold, read_run_file
+from midcourse.contract.base import utc_now
+from midcourse.contract.commands import Revert
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.receipts import CommandState
+from midcourse.contract.records import CommandDone, StatusChanged
+from midcourse.contract.runs import RunFile, RunStatus
+from midcourse.journal import Journal
+from midcourse.runlog import RunLogReader, RunLogWriter
+
+
+def successor_of(home: Path, wanted: RunFile) -> tuple[RunFile, list[RunPaths]]:
+    """The run that goes on under the wanted one's id or, after reverts, in its place.
+
+    Returns:
+        That run, and the superseded ones on the way, whose logs have their last word by now.
+    """
+    superseded: list[RunPaths] = []
+    seen = {wanted.id}
+    while True:
+        paths = RunPaths(home, wanted.id)
+        journal = Journal(paths.journal)
+        successor = journal.successor()
+        if successor is None or successor in seen:
+            return wanted, superseded
+        _say_last_word(paths, journal)
+        superseded.append(paths)
+        seen.add(successor)
+        wanted = read_run_file(RunPaths(home, successor).run_file)
+
+
+def _say_last_word(paths: RunPaths, journal: Journal) -> None:
+    """Log the revert's receipt and the end, unless they are there."""
+    lock = hold(paths.lock, paths.folder.name)
+    try:
+        reader = RunLogReader(paths.run_log)
+        while records := reader.read():
+            if any(
+                isinstance(record, StatusChanged) and record.status is RunStatus.SUPERSEDED
+                for record in records
+            ):
+                return
+        log = RunLogWriter(paths.run_log)
+        for command, receipt in journal.concluded():
+            if isinstance(command.action, Revert) and receipt.state is CommandState.APPLIED:
+                log.append(CommandDone(at=utc_now(), command=command, receipt=receipt))
+                log.append(superseded_record(receipt.step, command.action.checkpoint))
+        log.close()
+    finally:
+        os.close(lock)
+
+
+def superseded_record(step: int | None, checkpoint: str) -> StatusChanged:
+    """The end of a run that was reverted.
+
+    Args:
+        step: the last step that it completed; -1 where there was none.
+        checkpoint: what it was reverted to.
+    """
+    return StatusChanged(
+        at=utc_now(),
+        status=RunStatus.SUPERSEDED,
+        step=None if step is None or step < 0 else step,
+        reason=f"reverted to {checkpoint}",
+    )
