@@ -1,5 +1,6 @@
 """As a newcomer would: the real control API, the real trainer, and curl."""
 
+import contextlib
 import json
 import os
 import signal
@@ -76,6 +77,14 @@ class ControlApi:
             assert self._process.wait(30) == 0
             self._process = None
 
+    def clear_away(self) -> None:
+        """End the API and, should a test have failed, the trainers that it left."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+        for pid in self.trainers():
+            os.kill(pid, signal.SIGKILL)
+
     def curl(
         self, method: str, path: str, body: str | None = None, token: str | None = "own", *more: str
     ) -> tuple[int, Any]:
@@ -142,31 +151,36 @@ class ControlApi:
         _, answer = self.curl("GET", f"/api/v1/runs/{run_id}/checkpoints")
         return str(answer["checkpoints"][-1]["state_hash"])
 
+    def trainers(self, *variables: str) -> list[int]:
+        """The trainers of this home whose environment has all these variables."""
+        wanted = {f"MIDCOURSE_HOME={self.home}", *variables}
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (folder / "cmdline").read_text().split("\0")
+                environment = (folder / "environ").read_text().split("\0")
+                if "trainer" in command and wanted <= set(environment):
+                    found.append(int(folder.name))
+        return found
+
     def trainer_pid(self, run_id: str) -> int:
         """The one process whose environment says that it trains this run."""
-        wanted = f"MIDCOURSE_RUN_ID={run_id}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_bytes().split(b"\0")
-                environment = (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"trainer" in command and wanted in environment:
-                return int(folder.name)
-        raise AssertionError(f"nobody trains {run_id}")
+        [pid] = self.trainers(f"MIDCOURSE_RUN_ID={run_id}")
+        return pid
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlApi]:
     made = ControlApi(tmp_path_factory.mktemp("home"))
-    made.start()
-    yield made
-    _, answer = made.curl("GET", "/api/v1/runs")
-    for run in answer["runs"]:
-        if run["status"] in ("starting", "running", "paused"):
-            made.curl("POST", f"/api/v1/runs/{run['id']}/stop")
-            made.wait_for_end(run["id"])
-    made.stop()
+    try:
+        made.start()
+        yield made
+        for run in made.curl("GET", "/api/v1/runs")[1]["runs"]:
+            if run["status"] in ("starting", "running", "paused"):
+                made.curl("POST", f"/api/v1/runs/{run['id']}/stop")
+                made.wait_for_end(run["id"])
+    finally:
+        made.clear_away()
 
 
 @pytest.fixture(scope="module")
