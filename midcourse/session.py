@@ -1,16 +1,10 @@
 """The session: what a training loop talks to."""
 
-import math
-import numbers
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
-import torch
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from midcourse.boundary import Boundary
 from midcourse.branch import Branch
@@ -19,13 +13,12 @@ from midcourse.contract.base import Scalar, utc_now
 from midcourse.contract.checkpoints import CheckpointReason, Manifest
 from midcourse.contract.commands import Revert
 from midcourse.contract.environment import TrainerEnvironment
-from midcourse.contract.errors import Fault, InvalidInput, MidcourseError, faults_of
+from midcourse.contract.errors import MidcourseError
 from midcourse.contract.link import Heartbeat
-from midcourse.contract.media import Bars, ConfusionMatrix, Table
 from midcourse.contract.names import BEFORE_FIRST_STEP
-from midcourse.contract.parameters import BUILT_IN, LiveParameter
+from midcourse.contract.parameters import BUILT_IN
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import MediaLogged, Notice, StatusChanged
+from midcourse.contract.records import StatusChanged
 from midcourse.contract.runs import ENDED, RunFile, RunStatus
 from midcourse.data import drops_last, make_source, shuffles
 from midcourse.errors import Interrupted, PlaceLost
@@ -33,10 +26,11 @@ from midcourse.feed import Feed
 from midcourse.interval import Interval
 from midcourse.link import Link
 from midcourse.live.attribute import Attribute
-from midcourse.live.value import LiveValue
-from midcourse.pictures import Images, save_images
+from midcourse.live.value import LiveValue, declare
+from midcourse.logbook import Logbook
 from midcourse.progress import Rate
 from midcourse.restore import adopt, prepare_child
+from midcourse.schedule import CheckpointSchedule
 from midcourse.signals import SignalWatch
 from midcourse.succession import successor_of
 from midcourse.tracked import Tracked
@@ -46,8 +40,6 @@ LINK_SECONDS = 10.0
 """How long the end of a run waits for the control API to take the rest of the log."""
 TRACKER_SECONDS = 60.0
 """How long it waits for W&B; what is missing then is sent later."""
-_MEDIA = (ConfusionMatrix, Bars, Table)
-_PLAIN: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
 
 class _EpochLimit:
@@ -84,12 +76,10 @@ class Session:
         self.environment = environment
         self.keep = keep
         self.checkpointer: Checkpointer
-        self._checkpoint_every = checkpoint_every
-        self._next_check = 0
+        self.schedule = CheckpointSchedule(checkpoint_every, best)
+        self._logbook = Logbook(lambda: self.branch, best)
         self._limit = _EpochLimit()
         self._feed: Feed | None = None
-        self._summary: dict[str, Any] = {}
-        self._latest: tuple[int, dict[str, float]] = (0, {})
         self._begun = self._closed = self._place_lost = False
         self._rate = Rate()
         self._parents: list[threading.Thread] = []
@@ -204,29 +194,15 @@ class Session:
             InvalidInput: the name is taken, or the default breaks the bounds.
         """
         self._refuse_after_begin("live")
-        kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-        if type(default) not in kinds:
-            said = f"must be true or false, a number or a string, not a {type(default).__name__}"
-            raise InvalidInput([Fault(path=name, message=said)])
-        bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
-        try:
-            declaration = LiveParameter.model_validate(
-                {
-                    "name": name,
-                    "type": kinds[type(default)],
-                    **{
-                        word: None if bound is None else float(bound)
-                        for word, bound in bounds.items()
-                    },
-                    "choices": choices,
-                    "unit": unit,
-                    "description": description,
-                    "takes_effect": takes_effect,
-                    "read_back": "the program's own live value",
-                }
-            )
-        except ValidationError as error:
-            raise InvalidInput(faults_of(error, prefix=f"live({name!r})")) from None
+        declaration = declare(
+            name,
+            default,
+            bounds={"ge": ge, "gt": gt, "le": le, "lt": lt},
+            choices=choices,
+            unit=unit,
+            description=description,
+            takes_effect=takes_effect,
+        )
         value = LiveValue(default)
         self.parameters.add(Attribute(declaration, value, "value"))
         return value
@@ -293,7 +269,7 @@ class Session:
             if self.ended:
                 return
             if self._feed.is_epoch_end:
-                self._next_check = 0  # the boundary looks whether something is due
+                self.schedule.look_again()  # the boundary looks whether something is due
             yield batch
             if self.ended:
                 return
@@ -329,49 +305,9 @@ class Session:
             step = self.current_step
         elif not 0 <= step <= self.current_step:
             raise ValueError(f"step must be from 0 to {self.current_step}, not {step}")
-        metrics: dict[str, Any] = {}
-        for name, value in {**(values or {}), **named}.items():
-            if type(value) is float or _is_scalar(value):
-                metrics[name] = value
-            elif isinstance(value, numbers.Real):  # numpy's too, whose repr is not a float's
-                metrics[name] = float(value)
-            elif isinstance(value, Images):
-                self._log_images(step, name, value)
-            elif isinstance(value, _MEDIA):
-                self._log_media(step, name, value)
-            else:
-                raise TypeError(
-                    f"{name} is a {type(value).__name__}; log numbers, tensors of one element, "
-                    "Images, Table, Bars or ConfusionMatrix"
-                )
-        if not metrics:
-            return
-        if self.best is not None and self.best.metric in metrics:
-            self._see_best(step, metrics)
-        self.branch.recorder.metrics(step, metrics)
-
-    def _log_images(self, step: int, name: str, images: Images) -> None:
-        try:
-            files = save_images(images, self.paths.folder, self.paths.media, name, step)
-        except OSError as error:  # a full disk must not end the training
-            message = f"the pictures {name} of step {step} could not be written: {error}"
-            self.branch.recorder.record(Notice(at=utc_now(), message=message))
-        else:
-            self._log_media(step, name, files)
-
-    def _log_media(self, step: int, name: str, media: Any) -> None:
-        self.branch.recorder.record(MediaLogged(at=utc_now(), step=step, name=name, media=media))
-
-    def _see_best(self, step: int, metrics: Mapping[str, Any]) -> None:
-        assert self.best is not None
-        self.best.see(float(metrics[self.best.metric]))
-        plain = {
-            name: value
-            for name, value in metrics.items()
-            if isinstance(value, float) and math.isfinite(value)  # a manifest has no NaN
-        }
-        self._latest = (step, plain)
-        self._next_check = 0
+        self._logbook.log(step, {**(values or {}), **named})
+        if self.best is not None and self.best.improved:
+            self.schedule.look_again()
 
     def due(self, interval: str | Interval) -> bool:
         """Whether the step in progress completes an interval: `"100 steps"`, `"1 epoch"`."""
@@ -388,7 +324,7 @@ class Session:
             Interrupted: the process was asked to end; a checkpoint has been written.
             PlaceLost: the control API gave the run to another process.
         """
-        if self.current_step >= self._next_check:
+        if self.current_step >= self.schedule.next_look:
             self._check_schedule()
         self.current_step += 1
         if self.boundary.alerted:
@@ -400,18 +336,7 @@ class Session:
         Raises:
             TypeError: a value is neither a number, a tensor of one element, nor plain JSON.
         """
-        for name, value in values.items():
-            if _is_scalar(value) or isinstance(value, np.generic):
-                value = value.item()
-            if isinstance(value, float) and not math.isfinite(value):
-                value = str(value)  # JSON has no word for it
-            try:
-                self._summary[name] = _PLAIN.validate_python(value)
-            except ValidationError:
-                raise TypeError(
-                    f"{name} is a {type(value).__name__} that is no plain JSON; give numbers, "
-                    "strings, and lists and dicts of them"
-                ) from None
+        self._logbook.sum_up(values)
 
     # -- checkpoints --------------------------------------------------------------------------
 
@@ -419,17 +344,9 @@ class Session:
         """Take the checkpoint that this step completes, if any; then look when the next may be."""
         if not self._begun:
             raise MidcourseError("step() comes after begin(), which `batches` calls for you")
-        every = self._checkpoint_every
-        reason = None
-        if self.best is not None and self.best.improved:
-            reason = CheckpointReason.BEST
-        elif every is not None and self.due(every):
-            reason = CheckpointReason.SCHEDULE
-        if every is not None and every.unit == "steps":
-            done = (self.current_step + 1) // every.count
-            self._next_check = (done + 1) * every.count - 1
-        else:
-            self._next_check = 1 << 62  # until an epoch's end or a best value
+        reason = self.schedule.reason(
+            step=self.current_step, epoch=self.epoch, is_epoch_end=self.is_epoch_end
+        )
         if reason is not None:
             self.take_checkpoint(reason, next_step=self.current_step + 1)
 
@@ -439,7 +356,6 @@ class Session:
         """Capture the state now; the promise is kept once it is on the disk."""
         following = self.current_step if next_step is None else next_step
         step = following - 1
-        latest_step, latest = self._latest
         cursor = self.tracked.cursor
         return self.checkpointer.take(
             reason,
@@ -449,7 +365,7 @@ class Session:
             lambda: self.tracked.state(following),
             cursor={"epoch": cursor.epoch, "samples": cursor.samples},
             parameters=self.parameters.values(),
-            metrics=latest if latest_step == step else {},
+            metrics=self._logbook.evaluated_at(step),
         )
 
     def pin_checkpoint(self, name: str) -> None:
@@ -482,7 +398,7 @@ class Session:
                 status=status,
                 step=self.last_step,
                 reason=reason,
-                summary=self._summary if status in ENDED else {},
+                summary=self._logbook.summary if status in ENDED else {},
             )
         )
 
@@ -505,7 +421,7 @@ class Session:
         def take_over() -> None:
             self.branch = child
             self.status = RunStatus.RUNNING
-            self._next_check = 0  # the step went back, and with it what is due when
+            self.schedule.look_again()  # the step went back, and with it what is due when
             adopt(self, child, loaded=manifest)
             # The child does not wait for what W&B has still to take of its parent.
             closing = threading.Thread(
@@ -588,8 +504,3 @@ class Session:
             self.change_status(RunStatus.INTERRUPTED, f"asked to end ({type(error).__name__})")
         else:
             self.change_status(RunStatus.FAILED, f"{type(error).__name__}: {error}")
-
-
-def _is_scalar(value: Any) -> bool:
-    """Whether it is a tensor of one real number."""
-    return torch.is_tensor(value) and value.numel() == 1 and not value.is_complex()
