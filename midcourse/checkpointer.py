@@ -65,7 +65,7 @@ class Checkpointer:
         for manifest in branch.store.manifests():
             done: Future[Manifest] = Future()
             done.set_result(manifest)
-            self._taken[manifest.checkpoint.step, manifest.revision] = done
+            self._taken[manifest.checkpoint.step, manifest.edits] = done
             self._names.add(manifest.checkpoint.name)
             if manifest.checkpoint.best:
                 self._best_name = manifest.checkpoint.name
@@ -85,7 +85,7 @@ class Checkpointer:
         self,
         reason: CheckpointReason,
         step: int,
-        revision: int,
+        edits: int,
         position: int,
         state: Callable[[], Any],
         *,
@@ -95,7 +95,7 @@ class Checkpointer:
     ) -> "Future[Manifest]":
         """Capture the state now and have it written.
 
-        A state that was taken before (same step, same revision) is not written twice.
+        A state that was taken before (same step, as many edits) is not written twice.
 
         Returns:
             The manifest, once it is on the disk; fails with `CheckpointNotWritten`.
@@ -103,11 +103,11 @@ class Checkpointer:
         is_best = self._best is not None and self._best.improved
         if self._best is not None:
             self._best.improved = False
-        known = self._taken.get((step, revision))
+        known = self._taken.get((step, edits))
         if known is not None and not (known.done() and known.exception()):
             return known
         promise: Future[Manifest] = Future()
-        self._taken[step, revision] = promise
+        self._taken[step, edits] = promise
         name = self._free_name(step)
         try:
             capture = self._branch.writer.capture(state())
@@ -128,7 +128,7 @@ class Checkpointer:
             ),
             attempt=self._attempt,
             journal_position=position,
-            revision=revision,
+            edits=edits,
             cursor=dict(cursor),
             parameters=dict(parameters),
             memory={"best": self._best.value if self._best else None},

@@ -58,7 +58,7 @@ def _check_set(session: "Session", command: Command) -> None:
 def _set(session: "Session", command: Command) -> Effect:
     changes: dict[str, Scalar] = session.parameters.check(_the(SetParameters, command).changes)
     before, after = session.parameters.apply(changes)
-    session.revision += 1
+    session.edits += 1
     return Effect(dict(before), dict(after))
 
 

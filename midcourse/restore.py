@@ -84,7 +84,7 @@ def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) ->
     own = manifest is not None and manifest.checkpoint.run == branch.id
     position = manifest.journal_position if manifest is not None and own else 0
     session.position = position
-    session.revision = manifest.revision if manifest is not None and own else 0
+    session.edits = manifest.edits if manifest is not None and own else 0
     if session.best is not None:
         remembered = manifest.memory.get("best") if manifest is not None and own else None
         session.best.value = remembered if isinstance(remembered, float) else None

@@ -65,7 +65,7 @@ class Session:
         self.boundary = Boundary(self)
         self.best = best
         self.status = RunStatus.STARTING
-        self.revision = 0
+        self.edits = 0
         """How many parameter changes this branch has seen."""
         self.position = 0
         """How many journal entries have acted, or acted again, in the state at hand."""
@@ -360,7 +360,7 @@ class Session:
         return self.checkpointer.take(
             reason,
             step,
-            self.revision,
+            self.edits,
             self.position,
             lambda: self.tracked.state(following),
             cursor={"epoch": cursor.epoch, "samples": cursor.samples},

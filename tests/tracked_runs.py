@@ -161,7 +161,7 @@ def put_checkpoint(paths: RunPaths, written: CheckpointWritten) -> Path:
         checkpoint=record,
         attempt=1,
         journal_position=0,
-        revision=0,
+        edits=0,
         cursor={},
         parameters={},
         versions={},

@@ -60,7 +60,7 @@ class Manifest(Record):
     attempt: int = Field(ge=0)
     journal_position: int = Field(ge=0)
     """How many journal entries had acted when the state was captured."""
-    revision: int = Field(ge=0)
+    edits: int = Field(ge=0)
     """How many parameter changes the branch has seen; with the step it identifies the state."""
     cursor: dict[str, JsonValue]
     """Where in the data the next step begins."""

@@ -2,7 +2,7 @@
 
 `GET  /api/v1/runs/{id}/link/commands?attempt=&after=&wait=`   long-poll → `CommandsAnswer`
 `POST /api/v1/runs/{id}/link/log?attempt=&offset=`             run log bytes → `LogAnswer`
-`POST /api/v1/runs/{id}/link/heartbeat`                        `Heartbeat` → `LogAnswer`
+`POST /api/v1/runs/{id}/link/heartbeat?attempt=`               `Heartbeat` → `LogAnswer`
 
 All carry the run's own bearer token. An attempt that is no longer the run's answers 409 with the
 problem type `LOST_PLACE`: the trainer has been replaced and must end.

@@ -65,7 +65,7 @@ def test_a_change_acts_at_its_boundary_and_is_read_back(tmp_path: Path) -> None:
         {"optimizer.lr": 0.5},
     )
     assert (second.step, second.after) == (3, {"optimizer.lr": 2.0, "model.dropout": 0.4})
-    assert run.revision == 2
+    assert run.edits == 2
 
 
 def test_what_is_not_acceptable_is_rejected_with_every_fault(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_change_that_fails_half_way_leaves_the_run_as_it_was(
     assert receipt.reason == "RuntimeError: no such luck"
     assert run.parameters.values()["optimizer.lr"] == 0.1
     assert run.parameters.values()["optimizer.weight_decay"] == 0
-    assert run.revision == 0
+    assert run.edits == 0
     assert statuses(tmp_path) == ["finished"]
 
 

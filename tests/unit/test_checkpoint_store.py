@@ -44,7 +44,7 @@ def manifest(name: str) -> Manifest:
         ),
         attempt=0,
         journal_position=0,
-        revision=0,
+        edits=0,
         cursor={},
         parameters={},
         versions={},
@@ -143,7 +143,7 @@ def _edit_manifest(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path], No
         (_tear_manifest, "the manifest .*manifest.json is damaged"),
         (_edit_manifest(lambda m: m["files"].pop("state.json")), "manifest.json names state.safe"),
         (_edit_manifest(lambda m: m.update(files={})), "manifest.json names no files"),
-        (_edit_manifest(lambda m: m.update(revision="1")), "revision"),
+        (_edit_manifest(lambda m: m.update(edits="1")), "edits"),
         (
             _edit_manifest(lambda m: m["checkpoint"].update(state_hash="1" * 64)),
             "the state hash in .*manifest.json is not its files'",

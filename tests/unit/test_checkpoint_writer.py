@@ -57,7 +57,7 @@ def manifest(name: str, **parameters: Any) -> Manifest:
         ),
         attempt=0,
         journal_position=0,
-        revision=0,
+        edits=0,
         cursor={},
         parameters=parameters,
         versions={},
