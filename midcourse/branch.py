@@ -11,7 +11,7 @@ from midcourse.checkpoints.store import CheckpointStore
 from midcourse.checkpoints.writing import WriterProcess
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput
-from midcourse.contract.names import BEFORE_FIRST_STEP
+from midcourse.contract.names import BEFORE_FIRST_STEP, checkpoint_step
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import Receipt
 from midcourse.contract.records import (
@@ -113,18 +113,16 @@ class Branch:
         Raises:
             CheckpointUnusable: none of them has it.
         """
-        own, seen = self.store, set()
-        paths, origin = self.paths, self.run_file.origin
-        while True:
-            store = CheckpointStore(paths)
-            if name in store.names():
-                return store
-            if origin is None or origin.run in seen:
-                own.manifest(name)  # raises, naming what there is
-                raise CheckpointUnusable(f"there is no checkpoint {name}")
-            seen.add(origin.run)
+        store, origin = self.store, self.run_file.origin
+        while name not in store.names():
+            # What an ancestor did after the fork is no part of this run's past.
+            if origin is None or checkpoint_step(name) > checkpoint_step(origin.checkpoint):
+                self.store.manifest(name)  # raises, naming what there is
+                raise CheckpointUnusable(f"run {self.id} has no checkpoint {name}")
             paths = RunPaths(self.paths.home, origin.run)
+            store = CheckpointStore(paths)
             origin = read_run_file(paths.run_file).origin if paths.run_file.exists() else None
+        return store
 
     def close(self, tracker_seconds: float) -> None:
         """Finish writing, end the helpers, and free the run."""

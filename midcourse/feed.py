@@ -42,10 +42,13 @@ class Feed:
         """
         cursor = self._cursor
         while True:
-            if cursor.samples >= self._length:  # so does a checkpoint at an epoch's end say it
-                cursor.epoch, cursor.samples = cursor.epoch + 1, 0
-            if cursor.epoch >= epochs():
+            # At an epoch's end the cursor stays where it is until there is a next epoch, so that
+            # the state there is the same whether or not one follows.
+            at_end = cursor.samples >= self._length
+            if cursor.epoch + at_end >= epochs():
                 return
+            if at_end:
+                cursor.epoch, cursor.samples = cursor.epoch + 1, 0
             order = epoch_order(self._seed, cursor.epoch, len(self._source), self._shuffle)
             remaining = order[cursor.samples : self._length]
             place = moved()

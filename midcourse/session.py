@@ -19,7 +19,7 @@ from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.parameters import BUILT_IN
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import StatusChanged
-from midcourse.contract.runs import ENDED, RunFile, RunStatus
+from midcourse.contract.runs import ENDED, RunFile, RunStatus, TrackingStatus
 from midcourse.data import drops_last, make_source, shuffles
 from midcourse.errors import Interrupted, PlaceLost
 from midcourse.feed import Feed
@@ -116,6 +116,11 @@ class Session:
     def paths(self) -> RunPaths:
         """Where the run's files are."""
         return self.branch.paths
+
+    @property
+    def tracking(self) -> TrackingStatus | None:
+        """Where W&B has the run, as its tracker last said."""
+        return read_status(self.paths)
 
     @property
     def last_step(self) -> int | None:
@@ -464,7 +469,7 @@ class Session:
             epoch=self.epoch,
             total_steps=self.total_steps,
             steps_per_second=self._rate.at(self.current_step),
-            tracking=read_status(self.paths),
+            tracking=self.tracking,
         )
 
     # -- the end ------------------------------------------------------------------------------
@@ -494,7 +499,8 @@ class Session:
                 self.link.finish(LINK_SECONDS)
 
     def _last_word(self, error: BaseException | None) -> None:
-        if error is None:
+        left_in_order = isinstance(error, SystemExit) and error.code in (None, 0)
+        if error is None or left_in_order:
             status = self.status if self.ended else RunStatus.FINISHED
             if self._begun and self.current_step > BEFORE_FIRST_STEP + 1:
                 self.take_checkpoint(CheckpointReason.END).exception()

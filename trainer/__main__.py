@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(session: midcourse.Session, task: Task, config: Config) -> int:
     """Train; the exit code."""
+    say(f"Run {session.id} of {session.experiment}, in {session.paths.folder}")
     try:
         with session:
             final = train(
@@ -66,6 +67,7 @@ def run(session: midcourse.Session, task: Task, config: Config) -> int:
                 config.train,
                 batch_size=config.data.batch_size,
                 schedule_every=config.scheduler.step_every,
+                tell=say,
             )
             worst_class, worst_accuracy = final.worst_class
             session.summary(
@@ -74,10 +76,21 @@ def run(session: midcourse.Session, task: Task, config: Config) -> int:
                 worst_class=worst_class,
                 worst_class_accuracy=worst_accuracy,
             )
+    except midcourse.Interrupted:
+        say(f"Interrupted; go on with: --run-id {session.id}")
+        raise
     except MidcourseError as error:
         tell(error)
         return 1
+    say(f"Run {session.id} {session.status.value}: {final.in_words()}; worst class {worst_class}")
+    if session.tracking is not None:
+        say(f"W&B {session.tracking.mode}: {session.tracking.url or session.tracking.folder}")
     return 0
+
+
+def say(line: str) -> None:
+    """Show a person a line."""
+    print(line, flush=True)  # noqa: T201
 
 
 def check(params: Path) -> int:

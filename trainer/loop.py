@@ -1,5 +1,7 @@
 """The training loop."""
 
+from collections.abc import Callable
+
 import torch
 
 from midcourse import Session
@@ -14,7 +16,13 @@ GRADIENT_NORMS_EVERY = "50 steps"
 
 
 def train(
-    run: Session, task: Task, settings: Train, *, batch_size: int, schedule_every: str | None
+    run: Session,
+    task: Task,
+    settings: Train,
+    *,
+    batch_size: int,
+    schedule_every: str | None,
+    tell: Callable[[str], None],
 ) -> Evaluation:
     """Train until the epochs are done or the run is ended from outside.
 
@@ -31,6 +39,7 @@ def train(
         settings: how long, how often.
         batch_size: pictures in a step.
         schedule_every: when the scheduler steps; None if it does not by itself.
+        tell: shows a person a line at each evaluation.
 
     Returns:
         The evaluation of the model as it is at the end.
@@ -65,6 +74,7 @@ def train(
         if run.due(settings.eval_every) or run.current_step + 1 == run.total_steps:
             found, found_at = test(task), (run.id, run.current_step)
             run.log(found.to_log() | meter.values())
+            tell(f"step {run.current_step}, epoch {run.epoch}: {found.in_words()}")
             meter.reset()
             if scheduler is not None:
                 advance_by_loss(scheduler, found.loss)

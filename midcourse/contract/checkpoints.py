@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
@@ -55,7 +55,8 @@ class ManifestFile(Record):
 class Manifest(Record):
     """`manifest.json`: written last, so a folder without one is not a checkpoint."""
 
-    format: int = 1
+    format: Literal[1] = 1
+    """Raised when older programs could misread a checkpoint; they then refuse it."""
     checkpoint: CheckpointRecord
     attempt: int = Field(ge=0)
     journal_position: int = Field(ge=0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import midcourse
+from midcourse.contract.environment import RUN_TOKEN
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import TrackingStatus
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
@@ -177,10 +178,14 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "midcourse.tracking")
 
 
 def _environment() -> dict[str, str]:
-    """Ours; a midcourse that is no installed package must be found by the tracker, too."""
+    """Ours without the control API's token, which is not the tracker's business.
+
+    A midcourse that is no installed package must be found by the tracker, too.
+    """
+    ours = {name: value for name, value in os.environ.items() if name != RUN_TOKEN}
     assert midcourse.__file__ is not None
     root = Path(midcourse.__file__).resolve().parent.parent
     if root.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *([others] if others else [])])}
+        return ours
+    others = ours.get("PYTHONPATH")
+    return {**ours, "PYTHONPATH": os.pathsep.join([str(root), *([others] if others else [])])}

@@ -502,3 +502,25 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'midcourse' has no attribute 'stop'"):
         _ = midcourse.stop
     assert all(hasattr(midcourse, name) for name in midcourse.__all__)
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, "finished"), (0, "finished"), (3, "failed")])
+def test_a_program_may_leave_by_sys_exit(code: int | None, status: str, tmp_path: Path) -> None:
+    def leave(run: Session) -> None:
+        if run.current_step == 2:
+            sys.exit(code)
+
+    with pytest.raises(SystemExit):
+        train(tmp_path, each=leave)
+    assert statuses(tmp_path) == [status]
+
+
+def test_the_state_at_the_end_is_the_same_however_often_checkpoints_were_taken(
+    tmp_path: Path,
+) -> None:
+    hashes = set()
+    for every in ("1 epoch", "3 steps", None):
+        train(tmp_path / str(every), checkpoint_every=every)
+        store = CheckpointStore(RunPaths(tmp_path / str(every), "r1"))
+        hashes.add(store.manifest(store.names()[-1]).checkpoint.state_hash)
+    assert len(hashes) == 1

@@ -1,6 +1,7 @@
 """Commands at step boundaries: what they do, what they leave alone, and their receipts."""
 
 import errno
+import json
 import os
 import threading
 import time
@@ -453,3 +454,22 @@ def test_fresh_commands_wait_until_what_was_told_is_redone(tmp_path: Path) -> No
     train(tmp_path, commands={0: [command(2, "set", **lr(0.7))]})
     assert receipts(tmp_path)[2].step == 4  # steps 0 to 4 had been told already
     assert receipts(tmp_path)[2].before == {"optimizer.lr": 0.5}
+
+
+def test_what_an_ancestor_did_after_the_fork_is_no_place_to_revert_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = {step: [command(step, "checkpoint", pin=True)] for step in (1, 2, 6)}
+    train(tmp_path, commands=pins)
+    origin = {"run": "r1", "checkpoint": "step-2", "changes": {}}
+    monkeypatch.setenv("MIDCOURSE_ORIGIN", json.dumps(origin))
+    reverts = {
+        3: [command(1, "revert", run="r2", checkpoint="step-6", child="r3")],
+        4: [command(2, "revert", run="r2", checkpoint="step-1", child="r3")],
+    }
+    run = train(tmp_path, run_id="r2", commands=reverts)
+    told = receipts(tmp_path, "r2")
+    assert told[1].state is CommandState.REJECTED
+    assert "step-6" in told[1].reason
+    assert told[2].state is CommandState.APPLIED
+    assert run.id == "r3"

@@ -35,6 +35,10 @@ class Evaluation:
         worst = min(occurring, key=lambda label: recalls[label])
         return self.classes[worst], recalls[worst]
 
+    def in_words(self) -> str:
+        """Loss and accuracy, for a person."""
+        return f"test loss {self.loss:.4f}, test accuracy {self.scores.accuracy:.4f}"
+
     def to_log(self) -> dict[str, Any]:
         """Metrics and media by name."""
         scores = self.scores
