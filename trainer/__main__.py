@@ -38,8 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.params is None:
             parser.error("which configuration? Give a .json or .yaml file; {} in it is enough")
-        if options.check:
-            return check(options.params)
         config = configure(read_params(options.params))
         task = build(config, TrainerEnvironment.read().home / "data")
         session = midcourse.start(
@@ -93,17 +91,6 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def check(params: Path) -> int:
-    """Say what is wrong with a configuration: a fault a line, as JSON, on standard output."""
-    try:
-        configure(read_params(params))
-    except InvalidInput as error:
-        for fault in error.faults:
-            print(fault.to_json())  # noqa: T201
-        return 2
-    return 0
-
-
 def tell(error: MidcourseError) -> None:
     """Say what is wrong on standard error, each fault on a line of its own."""
     for line in error.faults if isinstance(error, InvalidInput) else [error]:
@@ -126,9 +113,6 @@ def command_line() -> argparse.ArgumentParser:
         help="a module that registers data sets, models, … of your own; may be repeated",
     )
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema and end")
-    parser.add_argument(
-        "--check", action="store_true", help="check the configuration, each fault as JSON, and end"
-    )
     parser.add_argument("--list", action="store_true", help="print what is registered and end")
     return parser
 
