@@ -18,6 +18,9 @@ _PRINTED = ". It printed:\n"
 _NO_WORD = 0
 BAD_CONFIGURATION = 2
 
+_IN_ORDER = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a trainer that was asked to end, and wrote a checkpoint."""
+
 _HOPELESS = {
     _NO_WORD: "Its trainer ended with exit code 0 and its run log does not say how the run ended",
     BAD_CONFIGURATION: "Its configuration was refused (exit code 2)",
@@ -82,12 +85,15 @@ def how_it_ended(status: LaunchStatus) -> str:
 
 
 def _futile_attempts(session: Session, run: RunRow) -> int:
-    """How many of the last attempts, in a row, ended no further than one before them."""
+    """How many of the last attempts, in a row, died no further than one before them.
+
+    One that was asked to end, or whose run was paused, says nothing of the run's chances.
+    """
     furthest, futile = -1, 0
     for attempt in _ended_attempts(session, run):
         if attempt.step is not None and attempt.step > furthest:
             furthest, futile = attempt.step, 0
-        else:
+        elif attempt.exit_code not in _IN_ORDER and not attempt.paused:
             futile += 1
     return futile
 

@@ -119,7 +119,10 @@ def settle_command(session: Session, row: CommandRow, receipt: Receipt) -> None:
 def _settle_revert(session: Session, revert: Revert, row: CommandRow, receipt: Receipt) -> None:
     child = get_run(session, revert.child, for_change=True)
     if receipt.state is CommandState.APPLIED:
-        _take_over(session, get_run(session, row.run_id), child)
+        parent = get_run(session, row.run_id, for_change=True)
+        _take_over(session, parent, child)
+        if parent.status not in ENDED:
+            end_run(session, parent, RunStatus.SUPERSEDED)
     else:
         why = f": {receipt.reason}" if receipt.reason else ""
         end_run(session, child, RunStatus.FAILED, error=f"The revert was {receipt.state}{why}")
@@ -225,14 +228,16 @@ def end_attempt(
     reason: str,
     at: datetime,
 ) -> None:
-    """Note that a trainer is gone. Its tokens go with it; a run that goes on is `interrupted`."""
+    """Note that a trainer is gone. A run that goes on is `interrupted`, else its tokens end."""
     attempt.ended_at = at
     attempt.exit_code = exit_code
     attempt.step = run.step
     attempt.reason = reason
+    attempt.paused = run.status is RunStatus.PAUSED
     run.steps_per_second = None
-    revoke_trainer_tokens(session, run.id)
-    if run.status not in ENDED:
+    if run.status in ENDED:
+        revoke_trainer_tokens(session, run.id)
+    else:  # an attempt that lives on unseen must be able to hear that it has lost its place
         run.status = RunStatus.INTERRUPTED
     ring_after(session, run_key(run.id))
 

@@ -151,7 +151,7 @@ class Reconciler:
         try:
             write_params(self.home, run)
             handle = self.launcher.submit(run_spec(self.settings, run, token))
-        except (LaunchFailed, OSError) as error:
+        except (LaunchFailed, OSError, ValueError) as error:
             log.error("run %s could not be started: %s", run_id, error)
             self._note_end(run_id, run.attempt, LaunchStatus(running=False), failed=str(error))
             return
@@ -168,6 +168,9 @@ class Reconciler:
         handle = attempt.handle
         if handle is None and (handle := self.launcher.find(run_id, attempt.number)):
             self._note_handle(run_id, attempt.number, handle)
+        age = (self.now() - attempt.started_at).total_seconds()
+        if handle is None and age < self.settings.lease_seconds:
+            return  # another reconciler may be about to start it
         status = self.launcher.status(handle) if handle else LaunchStatus(running=False)
         if handle is None or not status.running:
             self._trainer_ended(run_id, attempt.number, status)
@@ -185,7 +188,10 @@ class Reconciler:
 
     def _trainer_ended(self, run_id: str, number: int, status: LaunchStatus) -> None:
         """Take the rest of the log first: it says how the run ended, if the trainer could."""
-        ingest_file(self.database, self.home, run_id)
+        try:
+            ingest_file(self.database, self.home, run_id)
+        except Exception:  # whatever is in that log, the end of its trainer must be noted
+            log.exception("run %s: the rest of its log could not be taken", run_id)
         self._look_at_tracking(run_id)
         self._note_end(run_id, number, status)
 
@@ -201,7 +207,9 @@ class Reconciler:
             end_attempt(session, run, attempt, status.exit_code, how, self.now())
             session.flush()
             if run.status not in ENDED:
-                error = failed or judge.why_hopeless(self.settings, session, run, status)
+                # What kept a run that has trained from starting again may pass: a full disk, say.
+                never_ran = failed if run.started_at is None else None
+                error = never_ran or judge.why_hopeless(self.settings, session, run, status)
                 if error is not None:
                     end_run(session, run, RunStatus.FAILED, error=error)
         log.info("run %s: attempt %d ended %s: %s", run_id, number, how, run.status)

@@ -175,6 +175,8 @@ class AttemptRow(Base):
     """The last step completed when it ended."""
     reason: Mapped[str | None] = mapped_column(Text)
     """How it ended."""
+    paused: Mapped[bool] = mapped_column(default=False)
+    """Whether its run was paused when it ended: then it could get no further."""
 
 
 class CheckpointRow(Base):

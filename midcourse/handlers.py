@@ -133,6 +133,7 @@ def _check_revert(session: "Session", command: Command) -> None:
 
 def _revert(session: "Session", command: Command) -> Effect:
     action = _the(Revert, command)
+    session.branch.writer.drain()  # a redo, too, needs the checkpoint on the disk
     before = {"run": session.id, "step": session.last_step_of_boundary}
     reached = session.last_step_of_boundary
     manifest, then = session.revert_to(action, command.actor)

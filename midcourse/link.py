@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -123,7 +124,7 @@ class Link:
     # -- shipping ---------------------------------------------------------------------------
 
     def _ship_all(self) -> None:
-        with requests.Session() as session:
+        with self._session() as session:
             index = 0
             while index < len(self._runs):
                 followed = self._runs[index]
@@ -189,7 +190,7 @@ class Link:
     def _poll(self, followed: _Followed) -> None:
         """Take commands for one run until it has a successor, or the link is closing."""
         pause = 0.0
-        with requests.Session() as session:
+        with self._session() as session:
             while self._runs[-1] is followed and not self._closing.is_set():
                 try:
                     answer = self._call(
@@ -242,6 +243,13 @@ class Link:
             return {"next_offset": body.get("next_offset")}
         response.raise_for_status()
         raise ValueError(f"unexpected answer {response.status_code}")
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        host = urlsplit(self._url).hostname or ""
+        if host in ("localhost", "::1") or host.startswith("127."):
+            session.trust_env = False  # a proxy is for what is outside this machine
+        return session
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """As a header alone it would give way to what a ~/.netrc says of the host."""

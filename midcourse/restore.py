@@ -8,7 +8,15 @@ from midcourse.checkpointer import Checkpointer
 from midcourse.checkpoints.store import CheckpointStore
 from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason, Manifest
-from midcourse.contract.commands import FORK_SEQ, Command, Pause, Resume, Revert, SetParameters
+from midcourse.contract.commands import (
+    FORK_SEQ,
+    Command,
+    Pause,
+    Resume,
+    Revert,
+    SetParameters,
+    Stop,
+)
 from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
@@ -119,12 +127,14 @@ def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) ->
 
 
 def _status(branch: Branch, position: int) -> RunStatus:
-    """Paused, if the last thing said before the checkpoint was to pause."""
+    """Paused or stopped, if that was the last thing said before the checkpoint."""
     for intent in reversed(branch.journal.intents[:position]):
         receipt = branch.journal.outcomes.get(intent.position)
         if receipt is not None and receipt.state is not CommandState.APPLIED:
             continue
         match intent.command.action:
+            case Stop():
+                return RunStatus.STOPPED
             case Pause():
                 return RunStatus.PAUSED
             case Resume():

@@ -499,6 +499,7 @@ class Session:
                 self.link.finish(LINK_SECONDS)
 
     def _last_word(self, error: BaseException | None) -> None:
+        self.branch.writer.drain()  # a checkpoint's receipt comes before the run's end
         left_in_order = isinstance(error, SystemExit) and error.code in (None, 0)
         if error is None or left_in_order:
             status = self.status if self.ended else RunStatus.FINISHED
@@ -506,7 +507,6 @@ class Session:
                 self.take_checkpoint(CheckpointReason.END).exception()
             self.change_status(status)
         elif isinstance(error, Interrupted | KeyboardInterrupt):
-            self.branch.writer.drain()
             self.change_status(RunStatus.INTERRUPTED, f"asked to end ({type(error).__name__})")
         else:
             self.change_status(RunStatus.FAILED, f"{type(error).__name__}: {error}")

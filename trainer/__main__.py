@@ -1,7 +1,8 @@
 """`python -m trainer params.json`: parse, build, run, close.
 
 Exit codes: 0 the run finished or was stopped; 1 it failed; 2 its configuration cannot be used and
-nothing was started; 143 or 130 it was interrupted, and goes on when it is started again.
+nothing was started; 75 another process is training the run; 143 or 130 it was interrupted, and
+goes on when it is started again.
 """
 
 import argparse
@@ -15,12 +16,16 @@ import midcourse
 from midcourse.contract.environment import TrainerEnvironment
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
 from midcourse.contract.names import Metric
+from midcourse.errors import RunBusy
 from trainer.build import Task, build
 from trainer.config import Config
 from trainer.configure import REGISTRIES, configure, json_schema
 from trainer.files import read_params
 from trainer.loop import train
 from trainer.tasks import AUGMENTATIONS
+
+BUSY = 75
+"""Another process trains the run; it may be over soon (`EX_TEMPFAIL` of sysexits.h)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             best=(Metric.TEST_ACCURACY, "max"),
             run_id=options.run_id,
         )
+    except RunBusy as error:
+        tell(error)
+        return BUSY
     except MidcourseError as error:
         tell(error)
         return 2

@@ -12,7 +12,6 @@ from control_api.problems import UnknownCommand
 from control_api.tables import CommandRow
 from control_api.views import command_view
 from midcourse.contract.api import (
-    MAX_INTEGER,
     CommandQuery,
     CommandsView,
     ForkRun,
@@ -20,6 +19,7 @@ from midcourse.contract.api import (
     Nothing,
     RevertRun,
 )
+from midcourse.contract.base import MAX_INTEGER
 from midcourse.contract.commands import Action, Pause, Resume, Stop, TakeCheckpoint
 
 blueprint = Blueprint("commands", __name__, url_prefix="/runs/<run_id>")

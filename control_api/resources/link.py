@@ -13,9 +13,8 @@ from control_api.http import answer, read_body, read_query
 from control_api.ingest import ingest
 from control_api.lifecycle import PENDING, get_run
 from control_api.problems import LostPlace, MalformedBody, WrongOffset
-from control_api.tables import CommandRow, RunRow
-from midcourse.contract.api import MAX_INTEGER
-from midcourse.contract.base import Record, utc_now
+from control_api.tables import AttemptRow, CommandRow, RunRow
+from midcourse.contract.base import MAX_INTEGER, Record, utc_now
 from midcourse.contract.commands import Command
 from midcourse.contract.link import CommandsAnswer, Heartbeat, LogAnswer
 from midcourse.contract.receipts import CommandState
@@ -123,10 +122,13 @@ def _check_place(session: Session, run: RunRow, attempt: int) -> None:
     A run that is to take its parent's place by a revert may hear from the trainer before the
     parent's log has told that it did: until then the parent's attempt is the one that counts.
     """
-    present = run.attempt
-    if run.reverts and not present and run.parent_id is not None:
-        present = get_run(session, run.parent_id).attempt
-    if attempt != present:
+    holder = run
+    if run.reverts and not run.attempt and run.parent_id is not None:
+        holder = get_run(session, run.parent_id)
+    present = holder.attempt
+    row = session.get(AttemptRow, (holder.id, attempt))
+    given_up = row is not None and row.ended_at is not None and holder.status not in ENDED
+    if attempt != present or given_up:
         raise LostPlace(
             f"Run {run.id} is at attempt {present}; attempt {attempt} has lost its place "
             "and must end."

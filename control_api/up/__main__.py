@@ -31,24 +31,22 @@ def main() -> int:
     console = Console(soft_wrap=True)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, signal.default_int_handler)
+    server = None
     try:
         config = read_config(Path(os.environ.get("CONFIG") or DEFAULT_CONFIG))
         server = Server(Settings.read())
-    except (InvalidInput, NotServing, OSError) as error:
-        console.print(str(error), markup=False, highlight=False)
-        return 1
-    try:
         return _attend(server, config, console)
-    except (Refused, NotServing, requests.RequestException) as error:
+    except (Refused, InvalidInput, NotServing, requests.RequestException, OSError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
         console.print(
             "\nThe control API has ended. Runs that were training train on by themselves."
         )
-        return 0
+        return 1 if os.environ.get("EXIT") == "1" else 0
     finally:
-        server.stop()
+        if server is not None:
+            server.stop()
 
 
 def _attend(server: Server, config: dict[str, Any], console: Console) -> int:

@@ -15,12 +15,17 @@ class Refused(MidcourseError):
     """The control API did not accept a request; the text is what it said."""
 
 
+class Troubled(Refused):
+    """The control API had trouble of its own (5xx); the same request may pass later."""
+
+
 class Client:
     """Sends requests with a token and returns their JSON."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, and no ~/.netrc, has a say on the loopback
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def get(self, path: str, **query: Any) -> Any:
@@ -48,4 +53,5 @@ class Client:
             | {"faults": [Fault.model_validate(fault) for fault in body.get("faults", [])]}
         )
         faults = "".join(f"\n  {fault}" for fault in problem.faults)
-        raise Refused(f"{problem.detail or problem.title}{faults}")
+        kind = Troubled if response.status_code >= 500 else Refused
+        raise kind(f"{problem.detail or problem.title}{faults}")

@@ -55,11 +55,13 @@ class Server:
 
     def _wait_until_ready(self, log_start: int) -> None:
         deadline = time.monotonic() + READY_SECONDS
+        probe = requests.Session()
+        probe.trust_env = False  # no proxy has a say on the loopback
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise NotServing(_last_words(self._log, log_start))
             try:
-                if requests.get(f"{self.settings.url}/healthz", timeout=1).ok:
+                if probe.get(f"{self.settings.url}/healthz", timeout=1).ok:
                     return
             except requests.RequestException:
                 time.sleep(0.05)

@@ -8,13 +8,15 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from control_api.up.client import Client
+from control_api.up.client import Client, Troubled
 from control_api.up.words import command_line
 from midcourse.contract.names import Metric
+from midcourse.contract.receipts import FINAL_STATES
 from midcourse.contract.runs import ENDED, RunStatus
 
 SECONDS = 0.5
-_FINAL = frozenset({"applied", "rejected", "failed", "expired", "cancelled", "superseded"})
+TRACKING_SECONDS = 90.0
+"""How long after a run's end to wait for what its tracker has to say of W&B."""
 
 
 def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
@@ -59,23 +61,27 @@ def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
 
 def _states(client: Client, run_id: str) -> Iterator[dict[str, Any]]:
     """The run, twice a second, until it has ended."""
+    tracked_until = None
     while True:
         try:
             run = client.get(f"/runs/{run_id}")
-        except requests.RequestException:
+        except (requests.RequestException, Troubled):
             time.sleep(SECONDS)
             continue
         yield run
-        tracking = run["tracking"]
-        if run["status"] in ENDED and not (tracking and tracking["state"] == "running"):
-            return
+        if run["status"] in ENDED:
+            tracking = run["tracking"]
+            tracked_until = tracked_until or time.monotonic() + TRACKING_SECONDS
+            sending = tracking is not None and tracking["state"] == "running"
+            if not sending or time.monotonic() > tracked_until:
+                return
         time.sleep(SECONDS)
 
 
 def _fresh_commands(client: Client, run_id: str, told: set[tuple[str, int]]) -> Iterator[str]:
     for command in client.get(f"/runs/{run_id}/commands")["commands"]:
         key = (run_id, command["seq"])
-        if command["state"] in _FINAL and key not in told:
+        if command["state"] in FINAL_STATES and key not in told:
             told.add(key)
             yield command_line(command)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from midcourse.contract.base import Record
+from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.commands import Action
 from midcourse.contract.names import CheckpointName, Experiment, RunId
@@ -19,10 +19,8 @@ from midcourse.contract.runs import RunStatus, TrackingStatus
 MAX_WAIT_SECONDS = 60
 """The longest that `Prefer: wait=N` is honoured; more is taken as this."""
 
-MAX_INTEGER = 2**53 - 1
-"""The largest whole number that every JSON reader and the database hold exactly."""
-
-RunName = Annotated[str, Field(min_length=1, max_length=200)]
+RunName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]+$")]
+"""Becomes an environment variable of the trainer, which cannot hold a NUL."""
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 Links = dict[str, str]
 

@@ -11,6 +11,10 @@ Scalar = bool | int | float | str
 """What a live parameter holds. `bool` stands first: True must never be taken for 1."""
 
 
+MAX_INTEGER = 2**53 - 1
+"""The largest whole number that every JSON reader and the database hold exactly."""
+
+
 class Record(BaseModel):
     """An immutable value. Unknown fields are refused; numbers are finite; types are not coerced."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from midcourse.contract.base import Record
+from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.commands import Command
 from midcourse.contract.runs import RunStatus, TrackingStatus
 
@@ -40,9 +40,9 @@ class Heartbeat(Record):
 
     attempt: int = Field(ge=0)
     status: Annotated[RunStatus, Field(strict=False)]
-    step: int | None
+    step: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None
     """The last step completed."""
     epoch: int
-    total_steps: int | None = None
+    total_steps: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     steps_per_second: float | None = None
     tracking: TrackingStatus | None = None

@@ -213,6 +213,7 @@ _ROWS = [
         name="train.epochs",
         type="integer",
         ge=1,
+        le=1_000_000,
         unit="epochs",
         takes_effect="the end of the epoch",
         read_back="the session's epoch limit",

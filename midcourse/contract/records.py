@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter
 
-from midcourse.contract.base import Record, strict_json_loads
+from midcourse.contract.base import MAX_INTEGER, Record, strict_json_loads
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.commands import Command
 from midcourse.contract.media import Media
@@ -20,6 +20,7 @@ from midcourse.contract.receipts import Receipt
 from midcourse.contract.runs import RunFile, RunStatus
 
 Moment = Annotated[datetime, Field(strict=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 MetricValue = float | Literal["NaN", "Infinity", "-Infinity"]
 """JSON has no word for a loss that became NaN; it must be seen all the same."""
 
@@ -31,9 +32,9 @@ class Started(Record):
     at: Moment
     attempt: int
     run: RunFile
-    next_step: int
+    next_step: Count
     """0 for a fresh run; later after a crash or in a fork."""
-    total_steps: int | None = None
+    total_steps: Count | None = None
     """How many steps the branch will have in all, where it is known."""
     parameters: list[LiveParameter]
     values: dict[str, JsonValue]
@@ -45,7 +46,7 @@ class Metrics(Record):
     type: Literal["metrics"] = "metrics"
     time: float
     """Seconds since 1970."""
-    step: int
+    step: Count
     values: dict[str, MetricValue]
 
 
@@ -54,7 +55,7 @@ class MediaLogged(Record):
 
     type: Literal["media"] = "media"
     at: Moment
-    step: int
+    step: Count
     name: str
     media: Media
 
@@ -66,7 +67,7 @@ class CommandDone(Record):
     at: Moment
     command: Command
     receipt: Receipt
-    total_steps: int | None = None
+    total_steps: Count | None = None
 
 
 class CheckpointWritten(Record):
@@ -100,7 +101,7 @@ class StatusChanged(Record):
     type: Literal["status"] = "status"
     at: Moment
     status: Annotated[RunStatus, Field(strict=False)]
-    step: int | None = None
+    step: Count | None = None
     """The last step completed; null where none was."""
     reason: str | None = None
     summary: dict[str, JsonValue] = Field(default_factory=dict)

@@ -41,9 +41,17 @@ def test_people_have_no_business_there(bench, run):
     assert answer.status_code == 403
 
 
-def test_the_token_goes_with_the_trainer(bench, run):
+def test_a_trainer_that_was_given_up_hears_that_it_has_lost_its_place(bench, run):
     run.say(run.started())
     run.end(-9)
+    bench.round()
+    answer = run.beat()
+    assert (answer.status_code, answer.json["type"]) == (409, "/problems/lost-place")
+
+
+def test_the_token_goes_with_the_run(bench, run):
+    run.say(run.started(), status("finished"))
+    run.end(0)
     bench.round()
     assert run.beat().status_code == 401
 

@@ -234,6 +234,8 @@ def test_death_between_intent_and_start_is_made_good(bench):
     with bench.database.writing() as session:
         begin_attempt(session, get_run(session, run), "bench", bench.clock)
     bench.round()
+    assert bench.launcher.started == [], "whoever noted the intent may be about to start it"
+    bench.round(later=bench.settings.lease_seconds)
     bench.round(later=5)
     assert [(spec.run_id, spec.attempt) for spec in bench.launcher.started] == [(run, 2)]
 

@@ -358,3 +358,24 @@ def test_a_checkpoint_that_a_crash_kept_from_the_log_is_logged(tmp_path: Path) -
     told = [r.checkpoint.name for r in records(tmp_path, "r1") if r.type == "checkpoint"]
     kept = [folder.name for folder in RunPaths(tmp_path, "r1").checkpoints.glob("[!.]*")]
     assert sorted(told) == sorted(kept)
+
+
+def test_a_stop_that_was_told_is_not_undone_by_a_crash(trainers: Trainers) -> None:
+    plan: dict[int, Any] = {19: [{"kind": "stop"}]}
+    assert trainers.run(plan=plan, kill_at="concluded:1") == -signal.SIGKILL
+    assert trainers.run(plan=plan) == 0
+    assert max(logged_losses(trainers.folder)) == 19
+    last = records(trainers.folder, "r1")[-1]
+    assert isinstance(last, StatusChanged)
+    assert last.status is RunStatus.STOPPED
+
+
+def test_a_checkpoint_that_was_asked_for_is_told_before_the_program_fails(tmp_path: Path) -> None:
+    def fail(run: Session, step: int) -> None:
+        if step == 16:
+            raise RuntimeError("the program has a fault")
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path, "r1", plan={15: [{"kind": "checkpoint"}]}, on_step=fail)
+    types = [record.type for record in records(tmp_path, "r1")]
+    assert types.index("receipt") < types.index("status")

@@ -107,6 +107,7 @@ def upgrade() -> None:
         sa.Column("exit_code", Integer(), nullable=True),
         sa.Column("step", Integer(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("paused", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_attempts_run_id")),
         sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_attempts")),
     )
