@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from control_api import judge, levels
 from control_api.bell import RECONCILER
@@ -190,7 +190,9 @@ class Reconciler:
         """Take the rest of the log first: it says how the run ended, if the trainer could."""
         try:
             ingest_file(self.database, self.home, run_id)
-        except Exception:  # whatever is in that log, the end of its trainer must be noted
+        except (ValueError, OverflowError, DataError):
+            # Trouble with the database passes, and the next round tries again. What no database
+            # can hold does not, and must not keep the end of the trainer from being noted.
             log.exception("run %s: the rest of its log could not be taken", run_id)
         self._look_at_tracking(run_id)
         self._note_end(run_id, number, status)

@@ -89,7 +89,7 @@ class LiveParameter(Record):
 
     def _bounds_text(self) -> str:
         words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-        parts = [f"{words[name]} {bound:g}" for name, bound in self.bounds().items()]
+        parts = [f"{words[name]} {bound:.15g}" for name, bound in self.bounds().items()]
         return f" {' and '.join(parts)}" if parts else ""
 
     def json_schema(self) -> dict[str, Any]:
