@@ -3,14 +3,15 @@
 The link between a trainer and the control API has a module of its own, `contract.link`.
 """
 
+import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, PlainValidator
 
 from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.checkpoints import CheckpointRecord
-from midcourse.contract.commands import Action
+from midcourse.contract.commands import Action, At, Changes
 from midcourse.contract.names import CheckpointName, Experiment, RunId
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import MetricValue, Moment
@@ -23,6 +24,37 @@ RunName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]+$")]
 """Becomes an environment variable of the trainer, which cannot hold a NUL."""
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 Links = dict[str, str]
+LayerPattern = Annotated[str, Field(min_length=1, max_length=500)]
+
+MAX_KEY_LENGTH = 200
+"""The most characters of an `Idempotency-Key`."""
+
+
+def parse_at(text: Any) -> At:
+    """When a command acts, as queries say it: `step:500` or `epoch:3`.
+
+    Raises:
+        ValueError: in one sentence, what is allowed.
+    """
+    if isinstance(text, At):
+        return text
+    said = re.fullmatch(r"(step|epoch):([0-9]{1,16})", text) if isinstance(text, str) else None
+    if said is None or int(said[2]) > MAX_INTEGER:
+        raise ValueError(
+            f"must be step:N or epoch:N, such as step:500, N being a whole number from 0 to "
+            f"{MAX_INTEGER}; not {text!r}"
+        )
+    return At.model_validate({said[1]: int(said[2])})
+
+
+def _parse_flag(text: Any) -> bool:
+    if text not in ("true", "false", True, False):
+        raise ValueError(f"must be true or false, not {text!r}")
+    return text in ("true", True)
+
+
+When = Annotated[At, PlainValidator(parse_at)]
+Flag = Annotated[bool, PlainValidator(_parse_flag)]
 
 
 class SubmitRun(Record):
@@ -41,8 +73,11 @@ class ForkRun(Record):
     checkpoint: str | None = Field(default=None, max_length=100)
     """`now`, `latest`, `best`, `initial` or `step-N`. Absent: `now` while the run is live, else
     `latest`."""
-    changes: dict[str, JsonValue] = Field(default_factory=dict)
+    changes: Changes = Field(default_factory=dict)
     """Live parameters that the fork starts with; they win over what the checkpoint holds."""
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    """What differs in the configuration, merged into the parent's as RFC 7396 has it: null
+    deletes. With it the model may be another: weights are kept by name and shape."""
     name: RunName | None = None
 
 
@@ -51,18 +86,52 @@ class RevertRun(Record):
 
     checkpoint: str = Field(max_length=100)
     """`latest`, `best`, `initial` or `step-N`."""
-    changes: dict[str, JsonValue] = Field(default_factory=dict)
+    changes: Changes = Field(default_factory=dict)
+
+
+class ResumeRun(Record):
+    """Body of `POST /runs/{id}/resume`; may be empty."""
+
+    steps: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
+    """Go on for so many steps, then pause. Absent: go on."""
+
+
+class ReinitialiseLayers(Record):
+    """Body of `POST /runs/{id}/reinitialise`."""
+
+    layers: list[LayerPattern] = Field(min_length=1, max_length=1000)
+    """Patterns of layer names, such as `classifier` or `features.*`."""
+
+
+class ReplayRun(Record):
+    """Body of `POST /runs/{id}/replay`; may be empty."""
+
+    name: RunName | None = None
 
 
 class Nothing(Record):
     """Body of the verbs that need none: empty, or `{}`."""
 
 
-class CommandQuery(Record):
-    """Query of every address that makes a command."""
+class ReasonQuery(Record):
+    """Query of the addresses that ask for something."""
 
     reason: Reason | None = None
     """Why, in the actor's words; kept with the command."""
+
+
+class ForkQuery(ReasonQuery):
+    """Query of `POST /runs/{id}/fork`."""
+
+    dry_run: Flag = False
+    """Only say what would be made."""
+
+
+class CommandQuery(ForkQuery):
+    """Query of every address that makes a command."""
+
+    at: When | None = None
+    """`step:N` or `epoch:N`: act at the boundary at which it is complete."""
 
 
 class RunsQuery(Record):
@@ -93,9 +162,18 @@ class OriginView(Record):
     run: RunId
     checkpoint: CheckpointName | None
     """Null while the checkpoint is still being taken (a fork from `now`)."""
-    changes: dict[str, JsonValue]
+    changes: Changes
+    warm_start: bool
+    """Its configuration was edited: weights are kept by name and shape, the others are new."""
     actor: str
     revert: bool
+
+
+class ForkPreview(Record):
+    """Answer of a fork's dry run: what would be made."""
+
+    origin: OriginView
+    config: dict[str, JsonValue]
 
 
 class RunView(Record):
@@ -107,6 +185,8 @@ class RunView(Record):
     status: Annotated[RunStatus, Field(strict=False)]
     config: dict[str, JsonValue]
     origin: OriginView | None
+    replay: RunId | None
+    """The run whose journal it is fed, where it is a replay."""
     step: int | None
     """The last step completed; null where none was."""
     epoch: int | None
@@ -161,6 +241,9 @@ class CommandView(Record):
     action: Action
     actor: str
     reason: str | None
+    at: At | None
+    """When it is to act, where it is scheduled."""
+    dry_run: bool
     state: Annotated[CommandState, Field(strict=False)]
     accepted_at: Moment
     delivered_at: Moment | None
@@ -169,9 +252,32 @@ class CommandView(Record):
 
 
 class CommandsView(Record):
-    """Answer of `GET /runs/{id}/commands`, in order."""
+    """Answer of `GET /runs/{id}/commands`, in the order in which they were asked for."""
 
     commands: list[CommandView]
+
+
+class JournalEntry(Record):
+    """One line of `GET /runs/{id}/journal`: a command that has its receipt."""
+
+    run: RunId
+    seq: int
+    actor: str
+    action: Action
+    reason: str | None
+    """Why it was asked for."""
+    accepted_at: Moment
+    at: At | None
+    state: Annotated[CommandState, Field(strict=False)]
+    step: int | None
+    """The boundary at which it acted."""
+    before: dict[str, JsonValue]
+    after: dict[str, JsonValue]
+    details: dict[str, JsonValue]
+    why: str | None
+    """Why it did not act, where it did not."""
+    ended_at: Moment
+    """When its receipt was written."""
 
 
 class CheckpointsAnswer(Record):

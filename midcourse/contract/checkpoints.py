@@ -19,6 +19,8 @@ class CheckpointReason(StrEnum):
     """Before the first step, so that a crash at any time can be redone exactly."""
     SCHEDULE = "schedule"
     COMMAND = "command"
+    BEFORE_CHANGE = "before_change"
+    """Before a command that changes the training, so that `undo` can go back to it."""
     BEST = "best"
     """The watched metric was better than ever before in this branch."""
     INTERRUPTED = "interrupted"
@@ -55,7 +57,7 @@ class ManifestFile(Record):
 class Manifest(Record):
     """`manifest.json`: written last, so a folder without one is not a checkpoint."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     """Raised when older programs could misread a checkpoint; they then refuse it."""
     checkpoint: CheckpointRecord
     attempt: int = Field(ge=0)
@@ -66,7 +68,7 @@ class Manifest(Record):
     cursor: dict[str, JsonValue]
     """Where in the data the next step begins."""
     parameters: dict[str, JsonValue]
-    """Live parameter values at capture, for people; the state holds what is loaded."""
+    """Live parameter values at capture. What determines the training is loaded from the state."""
     memory: dict[str, JsonValue] = Field(default_factory=dict)
     """What the session itself remembers (the best metric so far)."""
     versions: dict[str, str]

@@ -18,6 +18,7 @@ RUN_ID: Final = "MIDCOURSE_RUN_ID"
 RUN_NAME: Final = "MIDCOURSE_RUN_NAME"
 ATTEMPT: Final = "MIDCOURSE_ATTEMPT"
 ORIGIN: Final = "MIDCOURSE_ORIGIN"
+REPLAY: Final = "MIDCOURSE_REPLAY"
 API_URL: Final = "MIDCOURSE_API_URL"
 RUN_TOKEN: Final = "MIDCOURSE_RUN_TOKEN"
 
@@ -33,6 +34,8 @@ class TrainerEnvironment(Record):
     attempt: Annotated[int, Field(strict=False, ge=0)] = 0
     """Which start of the run this is, counted by the launcher from 1; 0 without a launcher."""
     origin: Origin | None = None
+    replay: str | None = Field(default=None, max_length=1000)
+    """Feed the run a journal: an exported file, a run's id, or `wandb:<artifact>`."""
     api_url: str | None = None
     """The control API's root, such as `http://127.0.0.1:8080`. Unset: the run is not steered."""
     run_token: str | None = Field(default=None, repr=False)
@@ -57,6 +60,7 @@ class TrainerEnvironment(Record):
             RUN_NAME: "run_name",
             ATTEMPT: "attempt",
             ORIGIN: "origin",
+            REPLAY: "replay",
             API_URL: "api_url",
             RUN_TOKEN: "run_token",
         }

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from midcourse.contract.base import Record, strict_json_loads
 from midcourse.contract.commands import Command
+from midcourse.contract.names import CheckpointName
 from midcourse.contract.receipts import Receipt
 
 Moment = Annotated[datetime, Field(strict=False)]
@@ -22,6 +23,8 @@ class Intent(Record):
     """The last step completed: the boundary at which the command acts, and at which a redo does."""
     at: Moment
     command: Command
+    undo_to: CheckpointName | None = None
+    """The checkpoint that was taken before it, where it changes the training."""
 
 
 class Outcome(Record):
@@ -32,6 +35,13 @@ class Outcome(Record):
     receipt: Receipt
 
 
+class Scheduled(Record):
+    """A command waits for its step. It is never asked for a second time."""
+
+    type: Literal["scheduled"] = "scheduled"
+    command: Command
+
+
 class Refusal(Record):
     """A command that did not act. Kept so that it is never taken up a second time."""
 
@@ -40,7 +50,7 @@ class Refusal(Record):
     receipt: Receipt
 
 
-JournalLine = Annotated[Intent | Outcome | Refusal, Field(discriminator="type")]
+JournalLine = Annotated[Intent | Outcome | Scheduled | Refusal, Field(discriminator="type")]
 _adapter: TypeAdapter[Any] = TypeAdapter(JournalLine)
 
 

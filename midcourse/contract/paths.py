@@ -19,6 +19,8 @@ class RunPaths:
         self.lock = self.folder / "lock"
         """Held by the process that trains this run and by its checkpoint writer."""
         self.journal = self.folder / "journal.jsonl"
+        self.replay = self.folder / "replay.jsonl"
+        """The journal that a replay is fed, copied when it begins."""
         self.run_log = self.folder / "runlog.jsonl"
         self.media = self.folder / "media"
         self.checkpoints = self.folder / "checkpoints"

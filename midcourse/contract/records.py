@@ -13,9 +13,9 @@ from pydantic import Field, JsonValue, TypeAdapter
 from midcourse.contract.base import MAX_INTEGER, Record, strict_json_loads
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.commands import Command
+from midcourse.contract.live_parameter import LiveParameter
 from midcourse.contract.media import Media
 from midcourse.contract.names import CheckpointName
-from midcourse.contract.parameters import LiveParameter
 from midcourse.contract.receipts import Receipt
 from midcourse.contract.runs import RunFile, RunStatus
 

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field, JsonValue
 
-from midcourse.contract.base import Record, Scalar
+from midcourse.contract.base import Record
+from midcourse.contract.commands import Changes
 from midcourse.contract.names import CheckpointName, Experiment, RunId
 
 
@@ -44,8 +45,10 @@ class Origin(Record):
 
     run: RunId
     checkpoint: CheckpointName
-    changes: dict[str, Scalar] = Field(default_factory=dict)
+    changes: Changes = Field(default_factory=dict)
     """Live parameters that differ from the checkpoint; they win over what it holds."""
+    warm_start: bool = False
+    """The model was edited: what agrees in name and shape is kept, the rest begins anew."""
     actor: str = "unknown"
     revert: bool = False
     """True where the child took its parent's place."""
@@ -61,6 +64,10 @@ class RunFile(Record):
     seed: int
     config: dict[str, JsonValue] = Field(default_factory=dict)
     origin: Origin | None = None
+    supersedes: RunId | None = None
+    """The run whose place it took, by a revert or an undo; the origin may be another."""
+    replay: str | None = None
+    """What it replays, where it is a replay: a run's id, a file, or a W&B artifact."""
 
 
 class TrackingStatus(Record):

@@ -69,7 +69,11 @@ def test_a_receipt_survives_the_wire() -> None:
             "must match",
         ),
         (command({"kind": "pause"}, seq="1"), "seq", "must be a whole number, not '1'"),
-        (command({"kind": "pause"}, seq=-1), "seq", "must be at least 0"),
+        (command({"kind": "pause"}, seq=2**53), "seq", "must be at most 9.007"),
+        (command({"kind": "pause"}, at={}), "at", "must name a step or an epoch"),
+        (command({"kind": "pause"}, at={"step": 1, "epoch": 1}), "at", "must name a step or an ep"),
+        (command({"kind": "pause"}, at={"step": -1}), "at.step", "must be at least 0"),
+        (command({"kind": "resume", "steps": 0}), "action.resume.steps", "must be at least 1"),
         (command({"kind": "pause"}, run="R 1"), "run", "must match"),
     ],
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from midcourse.interval import Interval
+from midcourse.contract.interval import Interval
 
 
 @pytest.mark.parametrize(

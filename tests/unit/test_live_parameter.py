@@ -1,9 +1,12 @@
 import math
+import re
 from typing import Any
 
 import pytest
 
-from midcourse.contract.parameters import BUILT_IN, LiveParameter, check_changes
+from midcourse.contract.built_in import BUILT_IN
+from midcourse.contract.live_parameter import LiveParameter
+from midcourse.contract.parameters import check_changes
 
 LR = BUILT_IN["optimizer.lr"]
 MOMENTUM = BUILT_IN["optimizer.momentum"]
@@ -59,7 +62,7 @@ def test_all_faults_are_told_at_once_and_a_near_miss_is_named() -> None:
     checked, faults = check_changes(
         BUILT_IN, {"optimizer.lr": 0.1, "optimizer.momentun": 0.5, "train.epochs": True}
     )
-    assert checked == {"optimizer.lr": 0.1}
+    assert {name: change.value for name, change in checked.items()} == {"optimizer.lr": 0.1}
     assert [fault.path for fault in faults] == ["optimizer.momentun", "train.epochs"]
     assert "Did you mean optimizer.momentum?" in faults[0].message
     assert faults[0].allowed == sorted(BUILT_IN)
@@ -74,3 +77,82 @@ def test_the_schema_says_type_and_bounds() -> None:
     schema = MOMENTUM.json_schema()
     assert (schema["type"], schema["minimum"], schema["exclusiveMaximum"]) == ("number", 0.0, 1.0)
     assert MODE.json_schema()["enum"] == ["fast", "slow"]
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "mode"),
+    [
+        (0.1, 0.1, "rebase"),
+        ({"value": 2}, 2.0, "rebase"),
+        ({"value": 2, "mode": "scale"}, 2.0, "scale"),
+    ],
+)
+def test_a_value_may_stand_beside_the_way_it_is_meant(said: Any, value: float, mode: str) -> None:
+    change = LR.parse(said)
+    assert (change.value, change.ways) == (value, {"mode": mode})
+    assert LR.parse(change.said) == change
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("optimizer.lr", {"mode": "scale"}, "needs a 'value' beside mode"),
+        (
+            "optimizer.lr",
+            {"value": 1, "way": 2},
+            "has no 'way'; beside the value there may be: mode",
+        ),
+        (
+            "optimizer.lr",
+            {"value": 1, "mode": "x"},
+            'mode must be one of "rebase", "override", "scale", not "x"',
+        ),
+        (
+            "data.batch_size",
+            {"value": 8, "scale_lr": 1},
+            "scale_lr must be one of false, true, not 1",
+        ),
+        ("optimizer.betas", [0.9], "must be 2 numbers, each at least 0 and below 1, not [0.9]"),
+        ("optimizer.betas", [0.9, True], "must be 2 numbers, each at least 0 and below 1"),
+        ("optimizer.betas", [0.9, 1], "must be 2 numbers, each at least 0 and below 1"),
+        ("model.frozen", "features", "must be a list of layer patterns, not the string"),
+        ("model.frozen", [""], "must be a list of layer patterns"),
+        ("model.dropout", {"a": 1.0}, "must be a number at least 0 and below 1, not 1.0"),
+        ("train.grad_clip", 0, "must be a number above 0, or null, not 0"),
+        (
+            "train.eval_every",
+            None,
+            'must be an interval such as "100 steps" or "1 epoch", not null',
+        ),
+        ("train.eval_every", "often", "must be an interval such as"),
+        ("train.precision", "fp8", "must be one of fp32, bf16, fp16, not 'fp8'"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(name: str, said: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        BUILT_IN[name].parse(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "value"),
+    [
+        ("train.grad_clip", None, None),
+        ("train.checkpoint_every", " 5 step", "5 steps"),
+        ("model.frozen", ["a", "b", "a"], ["a", "b"]),
+        ("optimizer.betas", [0, 0.5], [0.0, 0.5]),
+        ("model.dropout", {"a.*": 0}, {"a.*": 0.0}),
+    ],
+)
+def test_a_change_is_understood(name: str, said: Any, value: Any) -> None:
+    assert BUILT_IN[name].parse(said).value == value
+
+
+def test_the_schema_says_every_form_that_is_taken() -> None:
+    forms = BUILT_IN["data.batch_size"].json_schema()["anyOf"]
+    assert forms[0] == {"type": "integer", "minimum": 1.0, "maximum": 1_000_000.0}
+    assert forms[1]["properties"] == {"value": forms[0], "scale_lr": {"enum": [False, True]}}
+    assert {"type": "null"} in BUILT_IN["train.grad_clip"].json_schema()["anyOf"]
+    betas = BUILT_IN["optimizer.betas"].json_schema()
+    assert (betas["minItems"], betas["maxItems"], betas["items"]["minimum"]) == (2, 2, 0.0)
+    per_layer = BUILT_IN["model.dropout"].json_schema()["anyOf"][1]
+    assert per_layer["additionalProperties"]["exclusiveMaximum"] == 1.0
