@@ -56,3 +56,16 @@ def undisturbed() -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
+
+
+@contextmanager
+def undisturbed_everywhere() -> Iterator[None]:
+    """What happens inside leaves all generators as they were, those of GPUs, too.
+
+    Waits for the GPUs, so this is not for what is done at every step.
+    """
+    before = rng_state()
+    try:
+        yield
+    finally:
+        load_rng_state(before)

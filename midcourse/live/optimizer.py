@@ -1,195 +1,251 @@
-"""Live parameters of the optimizer. They live in its param groups, which its own state keeps.
+"""The optimizer's live parameters: what it is, and its rate, momentum, betas and weight decay."""
 
-`load_state_dict` replaces the group dicts, so no reference to a group is ever kept.
-"""
-
-from abc import ABC, abstractmethod
+import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch.optim import Optimizer, RMSprop
+from torch.optim import Optimizer
 
-from midcourse.contract.base import Scalar
-from midcourse.contract.parameters import BUILT_IN
-from midcourse.live import schedules
+from midcourse.catalogue.optimizers import OPTIMIZERS
+from midcourse.catalogue.registry import Registry
+from midcourse.contract.built_in import BUILT_IN
+from midcourse.contract.live_parameter import Change, LiveParameter
+from midcourse.errors import CheckpointUnusable
+from midcourse.live import carry, groups, momentum_cycle, optimizer_traits, schedules, swap
+from midcourse.live.keep import keep_optimizer, keep_scheduler
+from midcourse.live.part import Changes, CheckEach, Part, Values
 
-Groups = list[dict[str, Any]]
+NAME, LR = "optimizer.name", "optimizer.lr"
+MOMENTUM, BETAS = "optimizer.momentum", "optimizer.betas"
+WEIGHT_DECAY = "optimizer.weight_decay"
+
+_HOLDERS = {LR: ("lr",), MOMENTUM: ("momentum", "betas"), BETAS: ("betas",)}
+_HOLDERS[WEIGHT_DECAY] = ("weight_decay",)
+"""The options of the param groups, any of which holds a parameter."""
 
 
-class _GroupBinding(ABC):
-    """A value held by the optimizer's param groups; its state is the optimizer's own."""
+class OptimizerPart(Part):
+    """`optimizer.*`. All are declared, since a swap may bring those that are lacking now."""
 
-    name: str
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        find_scheduler: Callable[[], Any],
+        registry: Registry[Optimizer] | None = None,
+    ) -> None:
+        """Steer an optimizer.
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.declaration = BUILT_IN[self.name]
+        Args:
+            optimizer: the program's own object, which stays whatever it becomes.
+            find_scheduler: the scheduler that shapes its rate, which may be tracked later; or None.
+            registry: what it may become; torch's optimizers by default.
+        """
         self._optimizer = optimizer
-
-    @property
-    def _groups(self) -> Groups:
-        return self._optimizer.param_groups
-
-    @abstractmethod
-    def read(self) -> float:
-        """The value, from the group that decides it."""
-
-    def check(self, value: Scalar) -> None:  # noqa: B027  # most have nothing to add
-        """Nothing beyond type and bounds."""
-
-    @abstractmethod
-    def apply(self, value: Scalar) -> None:
-        """Set it in every group."""
-
-    def snapshot(self) -> Callable[[], None]:
-        """Undo by giving every group its old options back."""
-        old = [
-            {key: _copied(group[key]) for key in group if key != "params"} for group in self._groups
-        ]
-
-        def restore() -> None:
-            for group, options in zip(self._groups, old, strict=True):
-                group.update(options)
-
-        return restore
-
-    def state(self) -> None:  # noqa: B027
-        """Nothing: the optimizer's state has it."""
-
-    def load_state(self, state: None) -> None:  # noqa: B027
-        """Nothing: the optimizer's state has it."""
-
-
-class LearningRate(_GroupBinding):
-    """`optimizer.lr`: the base that the schedule shapes."""
-
-    name = "optimizer.lr"
-
-    def __init__(self, optimizer: Optimizer, find_scheduler: Callable[[], Any]) -> None:
-        super().__init__(optimizer)
         self._find_scheduler = find_scheduler
+        self._registry = OPTIMIZERS if registry is None else registry
+        self._made: str | None = None
+        self._made_kind: type[Optimizer] | None = None
+        self._own = (type(optimizer), swap.belongings(optimizer))
 
-    @property
-    def _scheduler(self) -> Any:
-        return self._find_scheduler()
+    def declarations(self) -> list[LiveParameter]:
+        """The five, the name with what it may be."""
+        choices = {"choices": self._registry.names()}
+        return [BUILT_IN[NAME].model_copy(update=choices), *(BUILT_IN[it] for it in _HOLDERS)]
 
-    def read(self) -> float:
-        """The first group's base."""
-        return schedules.bases(self._optimizer, self._scheduler)[0]
+    def read(self) -> Values:
+        """The class's name, and of the first group the others; null what this optimizer lacks."""
+        optimizer, scheduler = self._optimizer, self._find_scheduler()
+        values: Values = {NAME: self._name(), **dict.fromkeys(_HOLDERS)}
+        if groups.all_have(optimizer, "lr"):
+            values[LR] = schedules.base(optimizer, scheduler)
+        if groups.all_have(optimizer, "momentum", "betas"):
+            values[MOMENTUM] = momentum_cycle.upper_levels(optimizer, scheduler)[0]
+        if groups.all_have(optimizer, "betas"):
+            first, *others = optimizer.param_groups[0]["betas"]
+            if momentum_cycle.cycling(scheduler):
+                first = momentum_cycle.upper_levels(optimizer, scheduler)[0]
+            values[BETAS] = [float(first), *map(float, others)]
+        if groups.all_have(optimizer, "weight_decay"):
+            values[WEIGHT_DECAY] = groups.weight_decay(optimizer)
+        return values
 
-    def check(self, value: Scalar) -> None:
-        """Whether this scheduler's base can be moved."""
-        del value
-        schedules.check_movable(self._optimizer, self._scheduler)
+    def _name(self) -> str:
+        if self._made is not None and type(self._optimizer) is self._made_kind:
+            return self._made
+        return self._registry.name_of(self._optimizer) or type(self._optimizer).__name__
 
-    def apply(self, value: Scalar) -> None:
-        """Move the base of every group by one ratio, and with it the rate of the next step."""
-        schedules.rebase(self._optimizer, self._scheduler, float(value))
+    def resolve(self, changes: Changes) -> Values:
+        """The values themselves, but for a rate that is to be scaled."""
+        faults = CheckEach()
+        wanted = {name: change.value for name, change in changes.items()}
+        optimizer = self._optimizer
+        if NAME in changes:
+            try:
+                optimizer = self._successor(changes[NAME])
+            except ValueError as error:
+                faults.refuse(NAME, str(error))
+                faults.done()
+        for name in (name for name in _HOLDERS if name in changes):
+            try:
+                self._check_held(name, optimizer)
+                if name == LR:
+                    optimizer_traits.check_rate_is_read(optimizer)
+                    wanted[LR] = self._new_base(changes[LR])
+                elif name == BETAS:
+                    self._check_betas(changes, optimizer)
+                elif name == MOMENTUM:
+                    self._check_momentum(changes[MOMENTUM].value, optimizer)
+            except ValueError as error:
+                faults.refuse(name, str(error))
+        faults.done()
+        return wanted
+
+    def _successor(self, change: Change) -> Optimizer:
+        """The newly made optimizer that the present one is to become.
+
+        Raises:
+            ValueError: it cannot become that; says why.
+        """
+        name: Any = change.value
+        made = swap.fresh_optimizer(self._optimizer, self._registry, name)
+        if change.ways["state"] == "carry":
+            carry.check(self._optimizer, made)
+        cycling = momentum_cycle.cycling(self._find_scheduler())
+        if cycling and not groups.all_have(made, "momentum", "betas"):
+            raise ValueError(
+                f"cannot become {name}, which has no momentum, while {type(cycling[0]).__name__} "
+                "cycles the momentum; swap the schedule first, by scheduler.name"
+            )
+        return made
+
+    def _check_held(self, name: str, optimizer: Optimizer) -> None:
+        options = _HOLDERS[name]
+        if groups.all_have(optimizer, *options):
+            return
+        kind = self._registry.name_of(optimizer) or type(optimizer).__name__
+        having = sorted({it for option in options for it in self._registry.having(option)})
+        raise ValueError(
+            f"is no option of the optimizer {kind}; of those that optimizer.name can swap to, "
+            f"these have it: {', '.join(having) or 'none'}"
+        )
+
+    def _new_base(self, change: Change) -> float:
+        value: Any = change.value
+        optimizer, scheduler = self._optimizer, self._find_scheduler()
+        mode = change.ways["mode"]
+        if mode == "scale":
+            base = schedules.base(optimizer, scheduler)
+            if base == 0 or not math.isfinite(value * base) or value * base == 0:
+                raise ValueError(f"cannot scale the base {base:g} by {value:g}: that is no rate")
+            value *= base
+        if mode == "override":
+            swap.check_endable(scheduler)
+        else:
+            schedules.moved_rates(optimizer, scheduler, value)
+        return float(value)
+
+    def _check_momentum(self, value: Any, optimizer: Optimizer) -> None:
+        optimizer_traits.check_momentum(optimizer, value)
+        momentum_cycle.check(self._optimizer, self._find_scheduler(), value)
+
+    def _check_betas(self, changes: Changes, optimizer: Optimizer) -> None:
+        betas: Any = changes[BETAS].value
+        held = len(optimizer.param_groups[0]["betas"])
+        if held != len(betas):
+            raise ValueError(f"must be {held} numbers for this optimizer, which cannot be set here")
+        if MOMENTUM in changes and changes[MOMENTUM].value != betas[0]:
+            raise ValueError(
+                "and optimizer.momentum disagree: the momentum of this optimizer is the first of "
+                "its betas; give one of them"
+            )
+        momentum_cycle.check(self._optimizer, self._find_scheduler(), betas[0])
+
+    def apply(self, changes: Changes) -> Values:
+        """Swap first, so that the other values are the new optimizer's."""
+        details: Values = {}
+        if NAME in changes:
+            details["optimizer.state"] = self._swap(changes[NAME])
+        optimizer, scheduler = self._optimizer, self._find_scheduler()
+        if LR in changes:
+            self._set_rate(changes[LR])
+        if BETAS in changes:
+            betas: Any = changes[BETAS].value
+            for group in optimizer.param_groups:
+                group["betas"] = (group["betas"][0], *betas[1:])
+            momentum_cycle.move(optimizer, scheduler, betas[0])
+        if MOMENTUM in changes:
+            value: Any = changes[MOMENTUM].value
+            momentum_cycle.move(optimizer, scheduler, value)
+            if value != 0:
+                optimizer_traits.make_momentum_buffers(optimizer)
+        if WEIGHT_DECAY in changes:
+            decay: Any = changes[WEIGHT_DECAY].value
+            groups.set_weight_decay(optimizer, decay)
+        return details
+
+    def _swap(self, change: Change) -> str:
+        made = self._successor(change)
+        carried = carry.carry(self._optimizer, made) if change.ways["state"] == "carry" else None
+        scheduler = self._find_scheduler()
+        if momentum_cycle.cycling(scheduler):
+            for old, new in zip(self._optimizer.param_groups, made.param_groups, strict=True):
+                groups.set_momentum(new, groups.momentum(old))
+        swap.become_optimizer(self._optimizer, made)
+        momentum_cycle.follow(self._optimizer, scheduler)
+        self._remember(str(change.value))
+        if carried is None:
+            return "reset"
+        return f"carried: {', '.join(carried) or 'nothing, as there was none yet'}"
+
+    def _remember(self, made: str | None) -> None:
+        self._made, self._made_kind = made, type(self._optimizer)
+
+    def _set_rate(self, change: Change) -> None:
+        optimizer, scheduler = self._optimizer, self._find_scheduler()
+        value = self._new_base(change)
+        if change.ways["mode"] == "override" and scheduler is not None:
+            rates = groups.in_ratio(schedules.bases(optimizer, scheduler), value)
+            swap.end_schedule(optimizer, scheduler, rates)
+        else:
+            schedules.rebase(optimizer, scheduler, value)
 
     def snapshot(self) -> Callable[[], None]:
-        """Undo groups and schedule."""
-        restore_groups = super().snapshot()
-        restore_schedule = schedules.snapshot(self._scheduler)
+        """Undo optimizer and schedule, which an edit of either may touch."""
+        made, made_kind = self._made, self._made_kind
+        restore_optimizer = keep_optimizer(self._optimizer)
+        restore_scheduler = keep_scheduler(self._find_scheduler())
 
         def restore() -> None:
-            restore_groups()
-            restore_schedule()
+            self._made, self._made_kind = made, made_kind
+            restore_optimizer()
+            restore_scheduler()
 
         return restore
 
+    def state(self) -> dict[str, str | None]:
+        """What the optimizer was made by; its values are in its own state."""
+        return {"made": self._made}
 
-class Momentum(_GroupBinding):
-    """`optimizer.momentum`, or the first beta of optimizers that have betas."""
+    def load_state(self, state: dict[str, str | None]) -> None:
+        """Nothing more: `prepare` has made it what the state says."""
 
-    name = "optimizer.momentum"
+    def prepare(self, state: dict[str, str | None]) -> None:
+        """Make it of the class whose state will be loaded.
 
-    def read(self) -> float:
-        """The first group's."""
-        return _momentum(self._groups[0])
-
-    def check(self, value: Scalar) -> None:
-        """Nesterov's form needs some momentum."""
-        if value == 0 and any(group.get("nesterov") for group in self._groups):
-            raise ValueError("must be above 0 with nesterov")
-
-    def apply(self, value: Scalar) -> None:
-        """Set it in every group."""
-        for group in self._groups:
-            if "momentum" in group:
-                group["momentum"] = float(value)
-            else:
-                group["betas"] = (float(value), *group["betas"][1:])
-        if value != 0:
-            for state in self._without_buffer():
-                state["momentum_buffer"] = torch.zeros_like(state["square_avg"])
-
-    def snapshot(self) -> Callable[[], None]:
-        """Undo groups and buffers."""
-        restore_groups = super().snapshot()
-        without = self._without_buffer()
-
-        def restore() -> None:
-            restore_groups()
-            for state in without:
-                state.pop("momentum_buffer", None)
-
-        return restore
-
-    def _without_buffer(self) -> list[dict[str, Any]]:
-        """States of an RMSprop that began without momentum: it never makes the buffers later."""
-        if not isinstance(self._optimizer, RMSprop):
-            return []
-        states = list(self._optimizer.state.values())
-        return [state for state in states if state and "momentum_buffer" not in state]
-
-
-class WeightDecay(_GroupBinding):
-    """`optimizer.weight_decay`; groups keep their ratios, and one without any gets none."""
-
-    name = "optimizer.weight_decay"
-
-    def _reference(self) -> int:
-        decays = [float(group["weight_decay"]) for group in self._groups]
-        return next((index for index, decay in enumerate(decays) if decay != 0), 0)
-
-    def read(self) -> float:
-        """That of the first group that has any."""
-        return float(self._groups[self._reference()]["weight_decay"])
-
-    def apply(self, value: Scalar) -> None:
-        """Scale every group; the first that has any gets `value` itself."""
-        reference = self._reference()
-        old = self.read()
-        for index, group in enumerate(self._groups):
-            if old == 0 or index == reference:
-                group["weight_decay"] = float(value)
-            else:
-                group["weight_decay"] = float(group["weight_decay"]) / old * float(value)
-
-
-def _momentum(group: dict[str, Any]) -> float:
-    return float(group["momentum"] if "momentum" in group else group["betas"][0])
-
-
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, torch.Tensor) else value
-
-
-def optimizer_bindings(
-    optimizer: Optimizer, find_scheduler: Callable[[], Any]
-) -> list[_GroupBinding]:
-    """The bindings that this optimizer's groups can hold.
-
-    Args:
-        optimizer: whose groups hold the values.
-        find_scheduler: the scheduler that shapes its rate, which may be tracked later; or None.
-    """
-    groups = optimizer.param_groups
-    bindings: list[_GroupBinding] = []
-    if all("lr" in group for group in groups):
-        bindings.append(LearningRate(optimizer, find_scheduler))
-    if all("momentum" in group or "betas" in group for group in groups):
-        bindings.append(Momentum(optimizer))
-    if all("weight_decay" in group for group in groups):
-        bindings.append(WeightDecay(optimizer))
-    return bindings
+        Raises:
+            CheckpointUnusable: this program cannot make that optimizer.
+        """
+        made = state["made"]
+        if made == self._made:
+            return
+        if made is None:
+            swap.give_back(self._optimizer, *self._own)
+        else:
+            try:
+                fresh = swap.fresh_optimizer(self._optimizer, self._registry, made)
+            except ValueError as error:
+                raise CheckpointUnusable(
+                    f"the checkpoint's optimizer is {made}: {error}"
+                ) from error
+            swap.become_optimizer(self._optimizer, fresh)
+        self._remember(made)

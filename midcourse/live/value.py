@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from midcourse.contract.base import Scalar
 from midcourse.contract.errors import Fault, InvalidInput, faults_of
-from midcourse.contract.parameters import LiveParameter
+from midcourse.contract.live_parameter import LiveParameter
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
@@ -14,13 +14,13 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 class LiveValue:
     """A value that commands may change; the program reads `.value` whenever it needs it."""
 
-    def __init__(self, value: Scalar) -> None:
+    def __init__(self, value: Scalar | None) -> None:
         self.value: Any = value
         """The present value; constant within a step."""
 
 
 def declare(
-    name: str, default: Scalar, *, bounds: dict[str, float | None], **words: Any
+    name: str, default: Scalar | None, *, bounds: dict[str, float | None], **words: Any
 ) -> LiveParameter:
     """The declaration of a program's own live value, whose type is its default's.
 

@@ -1,6 +1,5 @@
-"""Live parameters of optimizer, model and loss, several at once, and in checkpoints."""
+"""Live parameters of model and loss, several at once, and in checkpoints."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 from torch import nn
 
 from midcourse.contract.errors import InvalidInput
-from midcourse.contract.parameters import LiveParameter
+from midcourse.contract.live_parameter import Change, LiveParameter
 from midcourse.live.attribute import Attribute
 from midcourse.live.table import LiveTable, NotReadBack
 from midcourse.live.value import LiveValue
@@ -23,116 +22,11 @@ def tracked(**objects: Any) -> Tracked:
 
 def set_values(thing: Tracked, **changes: Any) -> dict[str, Any]:
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
-    _, after = thing.parameters.apply(thing.parameters.check(dotted))
-    return dict(after)
+    return thing.parameters.apply(thing.parameters.check(dotted)).after
 
 
 def layer() -> nn.Linear:
     return nn.Linear(3, 2)
-
-
-def train_a_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    model(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-
-
-Make = Callable[..., torch.optim.Optimizer]
-OPTIMIZERS: dict[str, tuple[Make, set[str]]] = {
-    "SGD": (torch.optim.SGD, {"lr", "momentum", "weight_decay"}),
-    "Adam": (torch.optim.Adam, {"lr", "momentum", "weight_decay"}),
-    "AdamW": (torch.optim.AdamW, {"lr", "momentum", "weight_decay"}),
-    "NAdam": (torch.optim.NAdam, {"lr", "momentum", "weight_decay"}),
-    "RAdam": (torch.optim.RAdam, {"lr", "momentum", "weight_decay"}),
-    "Adamax": (torch.optim.Adamax, {"lr", "momentum", "weight_decay"}),
-    "RMSprop": (torch.optim.RMSprop, {"lr", "momentum", "weight_decay"}),
-    "Adagrad": (torch.optim.Adagrad, {"lr", "weight_decay"}),
-    "Adadelta": (torch.optim.Adadelta, {"lr", "weight_decay"}),
-    "ASGD": (torch.optim.ASGD, {"lr", "weight_decay"}),
-    "Rprop": (torch.optim.Rprop, {"lr"}),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_brings_what_its_groups_hold(name: str) -> None:
-    make, expected = OPTIMIZERS[name]
-    model = layer()
-    optimizer = make(model.parameters(), lr=0.01)
-    parameters = tracked(optimizer=optimizer).parameters
-    assert {key.removeprefix("optimizer.") for key in parameters.values()} == expected
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_trains_on_after_every_change(name: str) -> None:
-    """As one that began with the values: nothing that it makes at its first step is missing."""
-    make, expected = OPTIMIZERS[name]
-    model = layer()
-    optimizer = make(model.parameters(), lr=0.01)
-    thing = tracked(optimizer=optimizer)
-    train_a_step(model, optimizer)
-    for value in (0.5, 0.0, 0.25):
-        changes = {f"optimizer__{key}": value for key in expected - {"lr"}}
-        after = set_values(thing, optimizer__lr=0.1 + value, **changes)
-        assert set(after.values()) <= {value, 0.1 + value}
-        train_a_step(model, optimizer)
-        assert thing.parameters.values() == after
-
-
-def test_rmsprop_that_gets_momentum_trains_as_if_it_had_begun_now() -> None:
-    model = layer()
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=0.01)
-    thing = tracked(model=model, optimizer=optimizer)
-    train_a_step(model, optimizer)
-    assert all("momentum_buffer" not in state for state in optimizer.state.values())
-    set_values(thing, optimizer__momentum=0.9)
-    for state in optimizer.state.values():
-        assert state["momentum_buffer"].eq(0).all()
-    train_a_step(model, optimizer)
-    assert any(state["momentum_buffer"].ne(0).any() for state in optimizer.state.values())
-
-
-def test_momentum_is_the_first_beta_and_leaves_the_second() -> None:
-    optimizer = torch.optim.AdamW(layer().parameters(), betas=(0.8, 0.95))
-    after = set_values(tracked(optimizer=optimizer), optimizer__momentum=0.5)
-    assert after == {"optimizer.momentum": 0.5}
-    assert optimizer.param_groups[0]["betas"] == (0.5, 0.95)
-
-
-def test_nesterov_needs_some_momentum() -> None:
-    optimizer = torch.optim.SGD(layer().parameters(), lr=0.1, momentum=0.9, nesterov=True)
-    with pytest.raises(InvalidInput, match=r"optimizer.momentum: must be above 0 with nesterov"):
-        set_values(tracked(optimizer=optimizer), optimizer__momentum=0)
-    assert optimizer.param_groups[0]["momentum"] == 0.9
-
-
-@pytest.mark.parametrize(
-    ("decays", "value", "expected"),
-    [
-        ((0.0, 0.1, 0.2), 0.3, [0.0, 0.3, 0.6]),
-        ((0.2, 0.0, 0.1), 0.0, [0.0, 0.0, 0.0]),
-        ((0.0, 0.0, 0.0), 0.3, [0.3, 0.3, 0.3]),
-    ],
-)
-def test_weight_decay_keeps_the_groups_ratios(
-    decays: tuple[float, ...], value: float, expected: list[float]
-) -> None:
-    groups = [{"params": layer().parameters(), "weight_decay": decay} for decay in decays]
-    optimizer = torch.optim.SGD(groups, lr=0.1)
-    after = set_values(tracked(optimizer=optimizer), optimizer__weight_decay=value)
-    assert after == {"optimizer.weight_decay": value}
-    found = [group["weight_decay"] for group in optimizer.param_groups]
-    assert found == pytest.approx(expected)
-
-
-def test_dropout_is_set_in_all_layers_and_kept_by_name() -> None:
-    model = nn.Sequential(nn.Dropout(0.1), nn.Sequential(nn.Dropout2d(0.3)), layer())
-    thing = tracked(model=model)
-    assert thing.parameters.values() == {"model.dropout": None}
-    saved = thing.parameters.state()
-    assert set_values(thing, model__dropout=0.5) == {"model.dropout": 0.5}
-    assert [model[0].p, model[1][0].p] == [0.5, 0.5]
-    thing.parameters.load_state(saved)
-    assert [model[0].p, model[1][0].p] == [0.1, 0.3]
 
 
 def test_label_smoothing_acts_on_the_loss() -> None:
@@ -144,8 +38,8 @@ def test_label_smoothing_acts_on_the_loss() -> None:
 
 
 def test_what_a_run_does_not_have_is_not_declared() -> None:
-    thing = tracked(model=layer(), loss=nn.MSELoss())
-    assert thing.parameters.values() == {}
+    thing = tracked(model=layer(), loss=nn.CTCLoss())
+    assert thing.parameters.values() == {"model.frozen": []}
     with pytest.raises(InvalidInput, match="not a live parameter of this run"):
         thing.parameters.check({"model.dropout": 0.5})
 
@@ -185,8 +79,12 @@ class Grumpy:
 def table_with(*, grumpy: Grumpy, calm: LiveValue) -> LiveTable:
     table = LiveTable()
     for name, owner in (("calm", calm), ("grumpy", grumpy)):
-        table.add(Attribute(LiveParameter(name=name, type="number"), owner, "value"))
+        table.add(name, Attribute(LiveParameter(name=name, type="number"), owner, "value"))
     return table
+
+
+def changes(table: LiveTable, **values: Any) -> dict[str, Change]:
+    return table.check(values)
 
 
 @pytest.mark.parametrize(
@@ -200,12 +98,42 @@ def test_several_at_once_or_none(value: float, error: type[Exception], message: 
     grumpy, calm = Grumpy(), LiveValue(0.5)
     table = table_with(grumpy=grumpy, calm=calm)
     with pytest.raises(error, match=message):
-        table.apply({"calm": 0.9, "grumpy": value})
+        table.apply(changes(table, calm=0.9, grumpy=value))
     assert table.values() == {"calm": 0.5, "grumpy": 1.0}
-    assert table.apply({"calm": 0.9, "grumpy": 2.0}) == (
-        {"calm": 0.5, "grumpy": 1.0},
-        {"calm": 0.9, "grumpy": 2.0},
-    )
+    applied = table.apply(changes(table, calm=0.9, grumpy=2.0))
+    assert applied.before == {"calm": 0.5, "grumpy": 1.0}
+    assert applied.after == {"calm": 0.9, "grumpy": 2.0}
+
+
+def test_what_is_only_tried_leaves_everything_as_it_was() -> None:
+    table = table_with(grumpy=Grumpy(), calm=LiveValue(0.5))
+    tried = table.try_out(changes(table, calm=0.9, grumpy=2.0))
+    assert (tried.before["calm"], tried.after["calm"]) == (0.5, 0.9)
+    assert table.values() == {"calm": 0.5, "grumpy": 1.0}
+    with pytest.raises(RuntimeError):
+        table.try_out(changes(table, calm=0.9, grumpy=13.0))
+    assert table.values() == {"calm": 0.5, "grumpy": 1.0}
+
+
+class Pair(Attribute):
+    """Holds a value of its own, and moves another one along."""
+
+    def __init__(self, name: str, owner: LiveValue, other: LiveValue) -> None:
+        super().__init__(LiveParameter(name=name, type="number"), owner, "value")
+        self._other = other
+
+    def apply(self, changes: Any) -> dict[str, Any]:
+        self._other.value *= 2
+        return super().apply(changes)
+
+
+def test_what_changed_along_is_told_too() -> None:
+    table, leader, follower = LiveTable(), LiveValue(1.0), LiveValue(3.0)
+    table.add("follower", Attribute(LiveParameter(name="b", type="number"), follower, "value"))
+    table.add("leader", Pair("a", leader, follower))
+    applied = table.apply(table.check({"a": 5.0}))
+    assert applied.before == {"b": 3.0, "a": 1.0}
+    assert applied.after == {"b": 6.0, "a": 5.0}
 
 
 def test_all_faults_of_several_changes_are_told() -> None:
@@ -219,7 +147,7 @@ def test_a_parameter_declared_after_loading_takes_what_was_loaded() -> None:
     table = LiveTable()
     table.load_state({"noise": 0.7})
     value = LiveValue(0.1)
-    table.add(Attribute(LiveParameter(name="noise", type="number"), value, "value"))
+    table.add("noise", Attribute(LiveParameter(name="noise", type="number"), value, "value"))
     assert value.value == 0.7
 
 

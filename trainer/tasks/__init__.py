@@ -16,14 +16,14 @@ The parameters after those that the trainer gives are the options that a configu
 their annotations are what is allowed. No module here knows of a run.
 """
 
+from midcourse.catalogue.losses import OF_CLASSES as LOSSES
+from midcourse.catalogue.optimizers import OPTIMIZERS
+from midcourse.catalogue.registry import Registry
+from midcourse.catalogue.schedulers import SCHEDULERS
 from trainer.tasks import bundled, downloads, folder, torchvision_models  # they register
 from trainer.tasks.augmentations import AUGMENTATIONS
 from trainer.tasks.dataset import DATASETS, Dataset, DataUnavailable
-from trainer.tasks.losses import LOSSES
 from trainer.tasks.models import MODELS
-from trainer.tasks.optimizers import OPTIMIZERS
-from trainer.tasks.registry import Registry
-from trainer.tasks.schedulers import SCHEDULERS
 
 __all__ = [
     "AUGMENTATIONS",

@@ -12,17 +12,18 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.tasks.registry import Registry
+from midcourse.catalogue.registry import Registry
 
 Augmentation = Callable[[Tensor], Tensor]
 """From uint8 pictures [N, C, H, W] to as many of the same shape."""
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation", given=0)
-"""Functions of one value, the one that the configuration sets: `{"shift": 2, "flip": true}`."""
+"""Functions of one value, the one that the configuration sets: `{"shift": 2, "flip": true}`. Its
+default, where it has one, is neutral: at it the pictures are left as they are."""
 
 
 @AUGMENTATIONS.register("shift")
-def shift(pixels: Annotated[int, Field(ge=0, le=512)]) -> Augmentation:
+def shift(pixels: Annotated[int, Field(ge=0, le=512)] = 0) -> Augmentation:
     """Move each picture by up to so many pixels in each direction; black moves in."""
 
     def apply(images: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def shift(pixels: Annotated[int, Field(ge=0, le=512)]) -> Augmentation:
 
 
 @AUGMENTATIONS.register("flip")
-def flip(on: bool) -> Augmentation:
+def flip(on: bool = False) -> Augmentation:
     """Mirror half of the pictures, left to right."""
 
     def apply(images: Tensor) -> Tensor:
@@ -49,16 +50,5 @@ def flip(on: bool) -> Augmentation:
             return images
         mirrored = torch.rand(len(images), device=images.device) < 0.5
         return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
-
-    return apply
-
-
-def chain(augmentations: list[Augmentation]) -> Augmentation:
-    """One after the other."""
-
-    def apply(images: Tensor) -> Tensor:
-        for augmentation in augmentations:
-            images = augmentation(images)
-        return images
 
     return apply

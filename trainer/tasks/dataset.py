@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midcourse.catalogue.registry import Registry
 from midcourse.contract.errors import MidcourseError
-from trainer.tasks.registry import Registry
 
 DATASETS: Registry["Dataset"] = Registry("dataset", given=1)
 """Functions of the folder that holds the home's data."""
@@ -69,6 +69,16 @@ class Dataset:
             name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)
         }
         return replace(self, **tensors)
+
+    def with_statistics_on(self, device: torch.device) -> "Dataset":
+        """The same data, its pictures where they were; what `normalized` needs is on a device."""
+        return replace(self, mean=self.mean.to(device), std=self.std.to(device))
+
+    @property
+    def bytes(self) -> int:
+        """The size of all its pictures and labels."""
+        parts = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        return sum(part.nbytes for part in parts)
 
     def normalized(self, images: Tensor) -> Tensor:
         """What a model is fed: float32, each channel with mean 0 and deviation 1 over the data."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from trainer.tasks.registry import Registry
+from midcourse.catalogue.registry import Registry
 
 MODELS: Registry[nn.Module] = Registry("model", given=2)
 """Functions of the pictures' shape (C, H, W) and the number of classes."""

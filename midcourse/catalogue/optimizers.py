@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from trainer.tasks.registry import Registry
+from midcourse.catalogue.registry import Registry
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", given=1)
 """Functions of the model's parameters."""

@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from midcourse.catalogue.options import Options, options_model
 from midcourse.contract.errors import Fault, faults_of
-from trainer.tasks.options import Options, options_model
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +23,8 @@ class Entry(Generic[T]):
     options: type[Options]
     """The options as a model: their types, bounds and defaults."""
     summary: str
+    of: type | None
+    """The class of what it makes, where that is known."""
 
 
 class Registry(Generic[T]):
@@ -48,6 +50,7 @@ class Registry(Generic[T]):
         hidden: Collection[str] = (),
         defaults: Mapping[str, Any] | None = None,
         summary: str | None = None,
+        of: type | None = None,
     ) -> Callable[[F], F]:
         """A decorator that makes a function or class known under a name.
 
@@ -57,6 +60,7 @@ class Registry(Generic[T]):
             hidden: parameters that are not options.
             defaults: defaults that differ from the signature's.
             summary: what `--list` says of it; else the first line of its docstring.
+            of: the class whose instances bear this name; else the class that is registered.
 
         Raises:
             ValueError: the name is taken.
@@ -70,7 +74,8 @@ class Registry(Generic[T]):
                 make, self.kind, given=self._given, hidden=hidden, defaults=defaults or {}
             )
             lines = (make.__doc__ or "").strip().splitlines() or [""]
-            self._entries[name] = Entry(name, make, options, summary or lines[0])
+            kind = of or (make if isinstance(make, type) else None)
+            self._entries[name] = Entry(name, make, options, summary or lines[0], kind)
             if alias is not None:
                 self._aliases[alias] = name
             return make
@@ -83,6 +88,17 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, sorted; aliases are left out."""
         return sorted(self._entries)
+
+    def name_of(self, thing: object) -> str | None:
+        """The name under which the class of `thing` is registered; None where it is not."""
+        for name, entry in self._entries.items():
+            if type(thing) in (entry.of, entry.make):
+                return name
+        return None
+
+    def having(self, option: str) -> list[str]:
+        """The names of those that take an option, sorted."""
+        return [name for name in self.names() if option in self.entry(name).options.model_fields]
 
     def entry(self, name: str) -> Entry[T]:
         """What is registered under a name.

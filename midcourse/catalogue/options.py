@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import ConfigDict, Field, JsonValue, create_model
 
 from midcourse.contract.base import Record
-from midcourse.contract.parameters import BUILT_IN
+from midcourse.contract.built_in import BUILT_IN
 
 _SCALARS = (bool, int, float, str, type(None))
 _SEQUENCES = (list, collections.abc.Iterable, collections.abc.Sequence)
@@ -74,7 +74,8 @@ def options_model(
             continue
         if default is None:
             annotation = annotation | None
-        bounds = BUILT_IN[f"{kind}.{name}"].bounds() if f"{kind}.{name}" in BUILT_IN else {}
+        row = BUILT_IN.get(f"{kind}.{name}")
+        bounds = row.bounds() if row is not None and row.type in ("number", "integer") else {}
         value: Any = ... if default is parameter.empty else default
         fields[name] = (annotation, Field(value, validate_default=True, **bounds))  # type: ignore[call-overload]
     model: type[Options] = create_model(f"{kind}:{make.__name__}", __base__=Options, **fields)
