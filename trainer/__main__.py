@@ -17,6 +17,8 @@ from midcourse.contract.environment import TrainerEnvironment
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
 from midcourse.contract.names import Metric
 from midcourse.errors import RunBusy
+from midcourse.replay.file import JournalFile
+from midcourse.replay.finding import find_journal
 from trainer.build import Task, build
 from trainer.config import Config
 from trainer.configure import REGISTRIES, configure, json_schema
@@ -41,10 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             print(listing())  # noqa: T201
             return 0
-        if options.params is None:
+        environment = TrainerEnvironment.read()
+        source: str | None = options.replay or environment.replay
+        replay: JournalFile | str | None = source
+        if options.params is not None:
+            raw = read_params(options.params)
+        elif source is not None:
+            replay = find_journal(source, environment.home, options.run_id or environment.run_id)
+            raw = replay.header.config
+        else:
             parser.error("which configuration? Give a .json or .yaml file; {} in it is enough")
-        config = configure(read_params(options.params))
-        task = build(config, TrainerEnvironment.read().home / "data")
+        config = configure(raw)
+        task = build(config, environment.home / "data")
         session = midcourse.start(
             config.experiment,
             config.model_dump(mode="json"),
@@ -52,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             checkpoint_every=config.train.checkpoint_every,
             best=(Metric.TEST_ACCURACY, "max"),
             run_id=options.run_id,
+            replay=replay,
+            policies=[policy.model_dump() for policy in config.policies],
         )
     except RunBusy as error:
         tell(error)
@@ -67,14 +79,7 @@ def run(session: midcourse.Session, task: Task, config: Config) -> int:
     say(f"Run {session.id} of {session.experiment}, in {session.paths.folder}")
     try:
         with session:
-            final = train(
-                session,
-                task,
-                config.train,
-                batch_size=config.data.batch_size,
-                schedule_every=config.scheduler.step_every,
-                tell=say,
-            )
+            final = train(session, task, config, tell=say)
             worst_class, worst_accuracy = final.worst_class
             session.summary(
                 test_accuracy=final.scores.accuracy,
@@ -112,6 +117,13 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("params", nargs="?", type=Path, help="configuration, JSON or YAML")
     parser.add_argument("--run-id", help="start this run, or continue it where it has begun")
+    parser.add_argument(
+        "--replay",
+        metavar="SOURCE",
+        help="repeat the commands of a journal, each at its step: that of a run in this home (its "
+        "id), of a file, or of W&B (wandb:journal-<run id>). The configuration is the journal's, "
+        "and need not be given",
+    )
     parser.add_argument(
         "--import",
         dest="imports",

@@ -13,10 +13,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from midcourse.catalogue.schedulers import EVALUATED, advance, make_scheduler
 from midcourse.contract.errors import Fault, InvalidInput
-from midcourse.interval import Interval
+from midcourse.contract.interval import Interval
+from trainer.beat import beat_of
+from trainer.compiling import compile_model
 from trainer.config import Config
 from trainer.configure import augmentation_options
+from trainer.pictures import TrainingData, choose_placement, place
+from trainer.precision import autocast
 from trainer.tasks import (
     AUGMENTATIONS,
     DATASETS,
@@ -26,8 +31,6 @@ from trainer.tasks import (
     Dataset,
     DataUnavailable,
 )
-from trainer.tasks.augmentations import Augmentation, chain
-from trainer.tasks.schedulers import advance, make_scheduler
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,20 @@ class Task:
     """Everything that a training loop works with, on its device."""
 
     dataset: Dataset
-    augment: Augmentation
     model: nn.Module
     loss: nn.Module
     optimizer: Optimizer
-    scheduler: LRScheduler | None
+    scheduler: LRScheduler
     device: torch.device
-    bfloat16: bool
+    training: TrainingData
+    layout: torch.memory_format
+    """Of the pictures in memory, as the model takes them."""
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Logits [N, K] of uint8 pictures [N, C, H, W], in the precision that is configured."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits: Tensor = self.model(self.dataset.normalized(images))
+    def predict(self, images: Tensor, precision: str) -> Tensor:
+        """Logits [N, K] in float32 of uint8 pictures [N, C, H, W], computed in a precision."""
+        with autocast(self.device, precision):
+            pictures = self.dataset.normalized(images).contiguous(memory_format=self.layout)
+            logits: Tensor = self.model(pictures)
         return logits.float()
 
 
@@ -64,28 +69,29 @@ def build(config: Config, data_root: Path) -> Task:
     _be_deterministic(config.train.deterministic)
     _seed(config.seed)
     with _blamed("data", DataUnavailable):
-        choice = config.data
-        dataset = DATASETS.make(choice.name, data_root, **choice.options)
-        augment = chain(
-            [
-                AUGMENTATIONS.make(name, **augmentation_options(name, value))
-                for name, value in sorted(choice.augmentation.items())
-            ]
-        )
+        dataset = DATASETS.make(config.data.name, data_root, **config.data.options)
+        for name, value in config.data.augmentation.items():  # only to see whether they can be
+            AUGMENTATIONS.make(name, **augmentation_options(name, value))
     with _blamed("model"):
         classes = len(dataset.classes)
         model = MODELS.make(config.model.name, dataset.shape, classes, **config.model.options)
     with _blamed("loss"):
         loss = LOSSES.make(config.loss.name, **config.loss.options)
     _rehearse(config, len(dataset.train_labels))
-    model, loss, dataset = model.to(device), loss.to(device), dataset.to(device)
+    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)
+    loss = loss.to(device)
+    with _blamed("data.placement", torch.OutOfMemoryError):
+        placement = choose_placement(config.data.placement, dataset, device)
+        dataset, training = place(dataset, placement, device, config.data.workers)
     optimizer = OPTIMIZERS.make(
         config.optimizer.name, model.parameters(), **config.optimizer.options
     )
     scheduler = _scheduler(config, optimizer, len(dataset.train_labels))
-    bfloat16 = config.train.precision == "bf16"
-    task = Task(dataset, augment, model, loss, optimizer, scheduler, device, bfloat16)
-    _try(task)
+    task = Task(dataset, model, loss, optimizer, scheduler, device, training, layout)
+    _try(task, config.train.precision)
+    if config.train.compile:
+        compile_model(model, device)
     return task
 
 
@@ -120,12 +126,13 @@ def _seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _scheduler(config: Config, optimizer: Optimizer, pictures: int) -> LRScheduler | None:
+def _scheduler(config: Config, optimizer: Optimizer, pictures: int) -> LRScheduler:
     """The scheduler, told how often it will step if training goes to its end."""
     batch_size = config.data.batch_size
     whole, rest = divmod(pictures, batch_size)
     steps_per_epoch = whole + (rest > 0 and not leaves_one_over(pictures, batch_size))
-    every = Interval.parse(config.scheduler.step_every or "1 epoch")
+    beat = beat_of(config.scheduler.name, config.scheduler.step_every)
+    every = Interval.parse(beat or config.train.eval_every)
     beats = config.train.epochs * (steps_per_epoch if every.unit == "steps" else 1) // every.count
     return make_scheduler(
         config.scheduler.name, optimizer, length=max(beats, 1), **config.scheduler.options
@@ -147,16 +154,17 @@ def _rehearse(config: Config, pictures: int) -> None:
         scheduler = _scheduler(config, optimizer, pictures)
         for _ in range(3):
             optimizer.step()
-            if scheduler is not None and config.scheduler.step_every:
+            if config.scheduler.name not in EVALUATED:
                 advance(scheduler)
 
 
-def _try(task: Task) -> None:
+def _try(task: Task, precision: str) -> None:
     """Whether two pictures go through model and loss, and back. Leaves everything as it was."""
-    images, labels = task.dataset.train_images[:2], task.dataset.train_labels[:2]
+    images = task.dataset.train_images[:2].to(task.device)
+    labels = task.dataset.train_labels[:2].to(task.device)
     task.model.eval()  # without dropout and new batch statistics
     with _blamed("model", RuntimeError):
-        logits = task.predict(images)
+        logits = task.predict(images, precision)
         wanted = (len(images), len(task.dataset.classes))
         if logits.shape != wanted:
             raise ValueError(

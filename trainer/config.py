@@ -1,26 +1,17 @@
 """The configuration of a training, `params.json`: its keys, what they mean and their defaults."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from midcourse.contract.base import Record
+from midcourse.contract.interval import Interval
 from midcourse.contract.names import Experiment
-from midcourse.interval import Interval
+from midcourse.policies.kinds import AnySettings
 
 
 def _interval(text: str) -> str:
     return str(Interval.parse(text))
-
-
-def _precision(name: str) -> str:
-    if name == "fp16":
-        raise ValueError(
-            "fp16 needs a gradient scaler, which this trainer has not yet; use bf16 or fp32"
-        )
-    if name not in ("fp32", "bf16"):
-        raise ValueError(f"must be fp32 or bf16, not {name[:40]!r}")
-    return name
 
 
 def _device(name: str) -> str:
@@ -59,6 +50,11 @@ class Data(Choice):
     """Pictures in one step."""
     augmentation: dict[str, JsonValue] = Field(default_factory=dict)
     """Random changes to the training pictures, by name, each with its one value."""
+    placement: Literal["auto", "resident", "loader"] = "auto"
+    """`resident`: kept on the device. `loader`: read by workers and sent batch by batch, ahead of
+    their step. `auto`: resident if they fit in a quarter of the device's free memory."""
+    workers: int = Field(2, ge=0, le=256)
+    """Processes that read batches for the `loader` path; 0: the trainer reads them itself."""
 
 
 class Model(Choice):
@@ -85,7 +81,8 @@ class Scheduler(Choice):
     name: str = "constant"
     """`constant` leaves it as the optimizer has it."""
     step_every: IntervalText | None = None
-    """When the schedule steps. Null: every epoch; every step for one_cycle_lr and cyclic_lr."""
+    """When the schedule steps. Null: as the present schedule is made to, which is every step for
+    one_cycle_lr and cyclic_lr, every epoch for others."""
 
 
 class Train(Record):
@@ -98,14 +95,17 @@ class Train(Record):
     """When a checkpoint is taken; null: only at the start, at the best evaluation, at the end."""
     device: Annotated[str, AfterValidator(_device)] = "auto"
     """`cpu`, `cuda`, `cuda:<number>`; `auto` takes a GPU if there is one."""
-    precision: Annotated[str, AfterValidator(_precision)] = Field(
-        "fp32", json_schema_extra={"enum": ["fp32", "bf16"]}
-    )
-    """`bf16` computes in bfloat16 where that is safe; weights stay in float32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """`bf16` and `fp16` compute in half the bits where that is safe; weights stay in float32.
+    `fp16` scales the loss, so that small gradients survive."""
     grad_clip: float | None = Field(None, gt=0)
     """The gradient of all weights together is scaled down to this norm; null: left as it is."""
     deterministic: bool = True
     """Only algorithms that give the same bits each time; on a GPU it costs some speed."""
+    compile: bool = False
+    """Compile the model with torch.compile, which takes a C++ compiler."""
+    channels_last: bool = False
+    """Keep a pixel's channels side by side in memory, which convolutions on a GPU prefer."""
 
 
 class Config(Record):
@@ -121,3 +121,5 @@ class Config(Record):
     optimizer: Optimizer = Field(default_factory=Optimizer)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     train: Train = Field(default_factory=Train)
+    policies: list[AnySettings] = Field(default_factory=list)
+    """Guard rails, which act in this order; docs/policies.md has the kinds and their settings."""

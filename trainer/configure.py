@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from midcourse.catalogue.schedulers import EVALUATED
 from midcourse.contract.errors import Fault, InvalidInput, faults_of
+from midcourse.policies.kinds import policy_faults
 from trainer.config import Choice, Config
 from trainer.tasks import (
     AUGMENTATIONS,
@@ -16,7 +18,6 @@ from trainer.tasks import (
     SCHEDULERS,
     Registry,
 )
-from trainer.tasks.schedulers import EVALUATED, STEP_EVERY, STEP_EVERY_DEFAULT
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "data": DATASETS,
@@ -39,19 +40,21 @@ def configure(raw: Any) -> Config:
         faults = []
     except ValidationError as error:
         config = None
-        faults = faults_of(error)
+        # Those of a policy are told below, by paths without the kind.
+        faults = [each for each in faults_of(error) if not each.path.startswith("policies.")]
     settings: dict[str, Any] = {}
     for section, registry in REGISTRIES.items():
         chosen, wrong = _check_choice(section, registry, raw)
         settings[section] = chosen
         faults += wrong
     faults += _augmentation_faults(raw)
+    faults += policy_faults(raw.get("policies") if isinstance(raw, Mapping) else None)
     if config is None or faults:
         raise InvalidInput(faults)
     for section, chosen in settings.items():
         plain = getattr(config, section).model_dump(include=set(_own_keys(section)))
         settings[section] = plain | chosen
-    settings["scheduler"] = _with_beat(settings["scheduler"])
+    _refuse_beat_without_meaning(settings["scheduler"])
     return Config.model_validate(config.model_dump() | settings)
 
 
@@ -132,17 +135,10 @@ def augmentation_options(name: str, value: JsonValue) -> dict[str, JsonValue]:
     return {option: value}
 
 
-def _with_beat(scheduler: dict[str, Any]) -> dict[str, Any]:
-    """The scheduler with its `step_every` filled in.
-
-    Raises:
-        InvalidInput: it is set for a scheduler that has a beat of its own.
-    """
-    name, every = scheduler["name"], scheduler["step_every"]
-    if name in ("constant", *EVALUATED):
-        if every is not None:
-            when = "never steps" if name == "constant" else "steps at each evaluation"
-            message = f"has no meaning here: {name} {when}. Leave it out"
-            raise InvalidInput([Fault(path="scheduler.step_every", message=message)])
-        return {key: value for key, value in scheduler.items() if key != "step_every"}
-    return scheduler | {"step_every": every or STEP_EVERY.get(name, STEP_EVERY_DEFAULT)}
+def _refuse_beat_without_meaning(scheduler: dict[str, Any]) -> None:
+    """Refuse a `step_every` for a scheduler that has a beat of its own."""
+    name = scheduler["name"]
+    if name in ("constant", *EVALUATED) and scheduler["step_every"] is not None:
+        when = "never steps" if name == "constant" else "steps at each evaluation"
+        message = f"has no meaning here: {name} {when}. Leave it out"
+        raise InvalidInput([Fault(path="scheduler.step_every", message=message)])

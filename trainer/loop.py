@@ -1,34 +1,29 @@
 """The training loop."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from midcourse import Session
+from midcourse.catalogue.schedulers import Schedules, advance, advance_by_loss
 from midcourse.contract.names import MediaName, Metric
-from trainer.build import Task, leaves_one_over
-from trainer.config import Train
-from trainer.evaluation import Evaluation, evaluate, gradient_norms, label_histogram
+from trainer.build import Task
+from trainer.config import Config
+from trainer.evaluation import Evaluation, evaluate, label_histogram
 from trainer.meter import Meter
-from trainer.tasks.schedulers import advance, advance_by_loss
+from trainer.precision import LossScaler
+from trainer.steering import declare
+from trainer.tasks import LOSSES, OPTIMIZERS, SCHEDULERS, Registry
 
-GRADIENT_NORMS_EVERY = "50 steps"
+LAYER_NORMS_EVERY = "50 steps"
 
 
-def train(
-    run: Session,
-    task: Task,
-    settings: Train,
-    *,
-    batch_size: int,
-    schedule_every: str | None,
-    tell: Callable[[str], None],
-) -> Evaluation:
+def train(run: Session, task: Task, config: Config, *, tell: Callable[[str], None]) -> Evaluation:
     """Train until the epochs are done or the run is ended from outside.
 
         for each batch, in an order that seed and epoch determine:
             augment, predict, loss, backward
-            now and then: log each layer's gradient norm
             clip the gradient, step the optimizer, step the schedule
             when due: try the test pictures
             step boundary: commands act, checkpoints are taken
@@ -36,57 +31,69 @@ def train(
     Args:
         run: whose live parameters may change anything here at a step boundary.
         task: what is trained.
-        settings: how long, how often.
-        batch_size: pictures in a step.
-        schedule_every: when the scheduler steps; None if it does not by itself.
+        config: what everything begins as.
         tell: shows a person a line at each evaluation.
 
     Returns:
         The evaluation of the model as it is at the end.
     """
     model, optimizer, scheduler, loss_of = task.model, task.optimizer, task.scheduler, task.loss
-    meter = Meter(task.device)
-    run.track(model=model, optimizer=optimizer, loss=loss_of, meter=meter)
-    if scheduler is not None:
-        run.track(scheduler=scheduler)
-    data = (task.dataset.train_images, task.dataset.train_labels)
+    meter, scaler = Meter(task.device), LossScaler(task.device)
+    live = declare(run, config)
+    choices: dict[str, Registry[Any] | Schedules] = {
+        "loss": LOSSES,
+        "optimizer": OPTIMIZERS,
+        "scheduler": live.schedules(run),
+    }
+    run.track(model=model, optimizer=optimizer, scheduler=scheduler, loss=loss_of, choices=choices)
+    run.track(meter=meter, scaler=scaler)
+    run.watch(LAYER_NORMS_EVERY)
     found, found_at = None, None
     model.train()
-    lone = leaves_one_over(len(data[0]), batch_size)
     for images, labels in run.batches(
-        data, batch_size=batch_size, epochs=settings.epochs, drop_last=lone
+        task.training.data,
+        batch_size=config.data.batch_size,
+        epochs=config.train.epochs,
+        smallest_last=2,  # batch norm cannot train on a single picture
+        **task.training.options,
     ):
         if run.current_step == 0:
-            run.log({MediaName.LABEL_HISTOGRAM: label_histogram(data[1], task.dataset.classes)})
-        logits = task.predict(task.augment(images))
+            histogram = label_histogram(task.dataset.train_labels, task.dataset.classes)
+            run.log({MediaName.LABEL_HISTOGRAM: histogram})
+        precision = live.precision.value
+        logits = task.predict(live.augment(images), precision)
         loss = loss_of(logits, labels)
-        loss.backward()
-        if run.due(GRADIENT_NORMS_EVERY):
-            run.log(gradient_norms(model))
-        if settings.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
+        scaler.backward(loss, optimizer, precision)
+        if live.grad_clip.value is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), live.grad_clip.value)
         run.log({Metric.TRAIN_BATCH_LOSS: loss.detach(), Metric.LEARNING_RATE: learning_rate(task)})
-        optimizer.step()
-        optimizer.zero_grad()
+        scaler.step(loss, optimizer, precision)
         meter.add(loss, logits, labels)
-        if scheduler is not None and schedule_every is not None and run.due(schedule_every):
+        beat = live.beat(SCHEDULERS.name_of(scheduler))
+        if beat is not None and run.due(beat):
             advance(scheduler)
-        if run.due(settings.eval_every) or run.current_step + 1 == run.total_steps:
-            found, found_at = test(task), (run.id, run.current_step)
+        if run.due(live.eval_every.value) or run.current_step + 1 == run.total_steps:
+            found, found_at = test(task, precision), (run.id, run.current_step)
             run.log(found.to_log() | meter.values())
             tell(f"step {run.current_step}, epoch {run.epoch}: {found.in_words()}")
             meter.reset()
-            if scheduler is not None:
-                advance_by_loss(scheduler, found.loss)
+            advance_by_loss(scheduler, found.loss)
         run.step()
-    return found if found and found_at == (run.id, run.last_step) else test(task)
+    if found is not None and found_at == (run.id, run.last_step):
+        return found
+    return test(task, live.precision.value)
 
 
-def test(task: Task) -> Evaluation:
+def test(task: Task, precision: str) -> Evaluation:
     """Try the model on the test pictures."""
     data = task.dataset
     return evaluate(
-        task.predict, task.model, task.loss, data.test_images, data.test_labels, data.classes
+        lambda images: task.predict(images.to(task.device), precision),
+        task.model,
+        task.loss,
+        data.test_images,
+        data.test_labels,
+        data.classes,
     )
 
 

@@ -20,8 +20,9 @@ from torch.utils.data import (
 )
 
 from midcourse.contract.errors import InvalidInput
-from midcourse.data import Cursor, drops_last, epoch_order, make_source, shuffles
+from midcourse.data import Cursor, epoch_order
 from midcourse.feed import Feed
+from midcourse.sources import drops_last, make_source, shuffles
 
 
 class Noisy(Dataset[Any]):

@@ -10,6 +10,7 @@ from torch import nn
 from midcourse.contract.errors import InvalidInput
 from trainer.build import Task, build, leaves_one_over
 from trainer.configure import configure
+from trainer.precision import HALVES
 from trainer.tasks import MODELS
 
 FAKE = {"name": "fake", "train_size": 33, "test_size": 8, "image_size": 8, "batch_size": 16}
@@ -45,16 +46,18 @@ def test_trying_the_model_leaves_it_ready_to_train(tmp_path: Path) -> None:
     assert all(weight.grad is None for weight in task.model.parameters())
 
 
-def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(tmp_path: Path) -> None:
-    full = make(tmp_path)
-    half = make(tmp_path, train={"device": "cpu", "precision": "bf16"})
-    images = full.dataset.test_images
-    for task in (full, half):
-        task.model.eval()
-        assert task.predict(images).dtype == torch.float32
-    assert next(half.model.parameters()).dtype == torch.float32
-    exact, rounded = full.predict(images), half.predict(images)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_computes_in_it_and_keeps_weights_in_float32(
+    precision: str, tmp_path: Path
+) -> None:
+    task = make(tmp_path, train={"device": "cpu", "precision": precision})
+    images = task.dataset.test_images
+    task.model.eval()
+    exact, rounded = task.predict(images, "fp32"), task.predict(images, precision)
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert next(task.model.parameters()).dtype == torch.float32
     assert not torch.equal(exact, rounded)
+    assert torch.equal(rounded, rounded.to(HALVES[precision]).float())
     torch.testing.assert_close(exact, rounded, atol=0.1, rtol=0.1)
 
 

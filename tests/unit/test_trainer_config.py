@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.errors import InvalidInput
-from midcourse.contract.parameters import BUILT_IN
 from trainer.configure import configure, json_schema
 from trainer.files import read_params
 
@@ -16,7 +16,13 @@ CONFIGS = Path(__file__).parents[2] / "trainer" / "configs"
 ISSUE = {
     "experiment": "digits",
     "seed": 0,
-    "data": {"name": "digits", "batch_size": 64, "augmentation": {}},
+    "data": {
+        "name": "digits",
+        "batch_size": 64,
+        "augmentation": {},
+        "placement": "auto",
+        "workers": 2,
+    },
     "model": {"name": "cnn", "dropout": 0.3},
     "loss": {"name": "cross_entropy", "label_smoothing": 0.0},
     "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
@@ -29,6 +35,8 @@ ISSUE = {
         "precision": "fp32",
         "grad_clip": None,
         "deterministic": True,
+        "compile": False,
+        "channels_last": False,
     },
 }
 
@@ -57,7 +65,7 @@ def test_a_class_name_is_as_good_and_is_recorded_under_the_plain_one() -> None:
     )
     assert config.optimizer.name == "adamw"
     assert config.scheduler.name == "one_cycle_lr"
-    assert config.scheduler.step_every == "1 step"
+    assert config.scheduler.step_every is None, "the schedule's own beat, whatever it is by then"
 
 
 def test_what_is_recorded_configures_the_same_training() -> None:
@@ -88,8 +96,11 @@ def faults(raw: Any) -> dict[str, str]:
         ({"train": {"eval_every": "soon"}}, "train.eval_every", '"100 steps" or "1 epoch"'),
         ({"train": {"checkpoint_every": "0 steps"}}, "train.checkpoint_every", "at least 1"),
         ({"train": {"device": "tpu"}}, "train.device", "auto, cpu, cuda or cuda:<number>"),
-        ({"train": {"precision": "fp16"}}, "train.precision", "use bf16 or fp32"),
-        ({"train": {"precision": "fp8"}}, "train.precision", "must be fp32 or bf16"),
+        ({"train": {"precision": "fp8"}}, "train.precision", "'fp32', 'bf16' or 'fp16'"),
+        ({"train": {"compile": 1}}, "train.compile", "must be true or false"),
+        ({"train": {"channels_last": "no"}}, "train.channels_last", "must be true or false"),
+        ({"data": {"placement": "disk"}}, "data.placement", "'auto', 'resident' or 'loader'"),
+        ({"data": {"workers": -1}}, "data.workers", "must be at least 0"),
         ({"train": {"grad_clip": 0}}, "train.grad_clip", "must be above 0, not 0"),
         ({"train": {"deterministic": "false"}}, "train.deterministic", "must be true or false"),
         ({"train": []}, "train", "must be an object"),

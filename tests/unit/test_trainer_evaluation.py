@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from midcourse.contract.media import Bars, ConfusionMatrix, Table
 from midcourse.contract.names import MediaName, Metric
-from trainer.evaluation import evaluate, gradient_norms, label_histogram
+from trainer.evaluation import evaluate, label_histogram
 from trainer.evaluation.examples import COUNT, lowest_loss, misclassified
 from trainer.evaluation.scores import score
 from trainer.meter import Meter
@@ -150,19 +150,6 @@ def test_a_model_gone_to_nan_is_evaluated_all_the_same() -> None:
     assert math.isnan(logged[Metric.TEST_LOSS])
     assert Metric.TEST_AUROC not in logged
     assert "loss nan" in found.lowest_loss.captions[0]
-
-
-def test_gradient_norms_are_one_a_layer() -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2, bias=False), nn.Linear(2, 2))
-    for weight in model[3].parameters():
-        weight.requires_grad_(False)
-    model(torch.ones(4, 3)).square().sum().backward()
-    norms = gradient_norms(model)
-    assert list(norms) == ["grad_norm/0", "grad_norm/2"]
-    gradients = [weight.grad.flatten() for weight in model[0].parameters()]
-    torch.testing.assert_close(norms["grad_norm/0"], torch.cat(gradients).norm())
-    assert norms["grad_norm/0"].ndim == 0
-    assert gradient_norms(nn.ReLU()) == {}
 
 
 def test_the_label_histogram_counts_each_class() -> None:

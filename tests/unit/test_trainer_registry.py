@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from midcourse.catalogue.schedulers import snake_case
 from trainer.tasks import OPTIMIZERS, SCHEDULERS, Registry
-from trainer.tasks.schedulers import snake_case
 
 
 @pytest.fixture

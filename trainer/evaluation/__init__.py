@@ -5,7 +5,6 @@ number or leaves a trace in the model: a run that is evaluated trains like one t
 """
 
 from trainer.evaluation.evaluate import Evaluation, evaluate
-from trainer.evaluation.gradients import gradient_norms
 from trainer.evaluation.histogram import label_histogram
 
-__all__ = ["Evaluation", "evaluate", "gradient_norms", "label_histogram"]
+__all__ = ["Evaluation", "evaluate", "label_histogram"]

@@ -100,7 +100,8 @@ def evaluate(
     """Try a model on test pictures. It is in evaluation mode meanwhile, and as before afterwards.
 
     Args:
-        predict: from uint8 pictures [n, C, H, W] to logits [n, K], through the model.
+        predict: from uint8 pictures [n, C, H, W], which may lie elsewhere than the model, to
+            logits [n, K].
         model: whose mode is switched.
         loss: of logits and labels.
         images: uint8 [N, C, H, W].
@@ -112,7 +113,7 @@ def evaluate(
     try:
         with torch.inference_mode():
             logits = torch.cat([predict(part) for part in _batches(images)]).float()
-            test_loss = float(loss(logits, labels))
+            test_loss = float(loss(logits, labels.to(logits.device)))
             probabilities = logits.double().softmax(dim=1).cpu()
     finally:
         for module, training in modes:
