@@ -4,7 +4,7 @@ PORT ?= 8080
 CONFIG ?= trainer/configs/digits.json
 export PORT CONFIG EXIT MIDCOURSE_HOME
 
-.PHONY: up test lint mnist requirements docs clean
+.PHONY: up test lint mnist bench bench-gpu requirements docs clean
 
 up: .venv/installed
 	@.venv/bin/python -m control_api.up
@@ -21,6 +21,14 @@ lint: .venv/installed-dev
 mnist: .venv/installed
 	@.venv/bin/python scripts/fetch_mnist.py
 
+# Under ten minutes, on a machine that does nothing else; benchmarks/README.md says what it means.
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks.all
+
+# Under eight minutes, without network; DEVICE=cpu tries it where there is no GPU.
+bench-gpu: .venv/installed
+	.venv/bin/python -m benchmarks.gpu --device $(or $(DEVICE),cuda)
+
 # requirements*.txt are compiled for every platform; see CONTRIBUTING.md.
 requirements:
 	scripts/compile_requirements.sh
@@ -36,5 +44,9 @@ docs: .venv/installed-dev
 	@PYTHON=$(PYTHON) scripts/install.sh requirements-dev.txt
 	@touch $@
 
+.venv-bench/installed: .venv/installed requirements-bench.txt scripts/install_bench.sh
+	@scripts/install_bench.sh
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench

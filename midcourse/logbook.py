@@ -15,7 +15,10 @@ from midcourse.contract.base import utc_now
 from midcourse.contract.media import Bars, ConfusionMatrix, Table
 from midcourse.contract.records import MediaLogged, Notice
 from midcourse.pictures import Images, save_images
+from midcourse.readings import number_at_hand, stack
 
+_MANY = 6
+"""From so many values on, one copy of all tensors costs less than looking at each."""
 _MEDIA = (ConfusionMatrix, Bars, Table)
 _PLAIN: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
@@ -42,12 +45,27 @@ class Logbook:
         Raises:
             TypeError: a value is none of these.
         """
-        metrics: dict[str, Any] = {}
+        few = len(values) < _MANY
+        if not few:
+            given = tuple(values.values())
+            # Device scalars alone are common, and can be fast; a glance tells most other cases.
+            alone = type(given[0]) is not float and type(given[-1]) is not float
+            if alone and (stacked := stack(given)) is not None:
+                if self._best is not None:
+                    self._see(step, values)
+                self._find_branch().recorder.row(step, tuple(values), stacked)
+                return
+        plain: dict[str, float] = {}
+        tensors: dict[str, torch.Tensor] = {}
         for name, value in values.items():
-            if type(value) is float or _is_scalar(value):
-                metrics[name] = value
+            if type(value) is float:
+                plain[name] = value
+            elif few and (number := number_at_hand(value)) is not None:
+                plain[name] = number
+            elif _is_scalar(value):
+                tensors[name] = value
             elif isinstance(value, numbers.Real):  # numpy's too, whose repr is not a float's
-                metrics[name] = float(value)
+                plain[name] = float(value)
             elif isinstance(value, Images):
                 self._log_images(step, name, value)
             elif isinstance(value, _MEDIA):
@@ -57,12 +75,20 @@ class Logbook:
                     f"{name} is a {type(value).__name__}; log numbers, tensors of one element, "
                     "Images, Table, Bars or ConfusionMatrix"
                 )
-        if not metrics:
-            return
+        if plain or tensors:
+            if self._best is not None:
+                self._see(step, {**plain, **tensors})
+            self._find_branch().recorder.metrics(step, plain, tensors)
+
+    def log_row(self, step: int, names: tuple[str, ...], values: torch.Tensor) -> None:
+        """Log many numbers as one 1-dim tensor that nobody changes afterwards; see `Recorder`."""
+        self._find_branch().recorder.row(step, names, values)
+
+    def _see(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Look at the value that decides what is best; the one place that waits for a device."""
         if self._best is not None and self._best.metric in metrics:
             self._best.see(float(metrics[self._best.metric]))
             self._latest = (step, _finite(metrics))
-        self._find_branch().recorder.metrics(step, metrics)
 
     def _log_images(self, step: int, name: str, images: Images) -> None:
         paths = self._find_branch().paths
@@ -114,4 +140,4 @@ def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_scalar(value: Any) -> bool:
     """Whether it is a tensor of one real number."""
-    return torch.is_tensor(value) and value.numel() == 1 and not value.is_complex()
+    return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.dtype.is_complex

@@ -1,23 +1,30 @@
 """The recorder: what the loop logs, on its way to the run log.
 
-`metrics()` costs the loop a list append. A thread turns what has gathered into lines several times
-a second, fetching device values in bulk; the loop itself never waits for the device.
+`metrics()` costs the loop one copy on the device and a list append. A thread turns what has
+gathered into lines several times a second, fetching device values in bulk; the loop itself never
+waits for the device. What the thread does, it does holding the interpreter that the loop needs too,
+so it does little and does it rarely.
 """
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import islice
 
 import torch
 
 from midcourse.contract.base import Record
-from midcourse.runlog import RunLogWriter, metrics_line
+from midcourse.readings import Reading, copy_each, fetch, reading
+from midcourse.runlog import RunLogWriter, metrics_lines
 
 FLUSH_SECONDS = 0.25
+"""How often trackers, which read the file, see more."""
+SHIP_EVERY = 4
+"""So many flushes go by before metrics alone are worth a request to the control API."""
 
-_Row = tuple[float, int, Mapping[str, Any]]
+_Row = tuple[float, int, tuple[str, ...], tuple[float, ...], tuple[Reading, ...]]
+"""Time, step, names, and their values: first those that are at hand, then those to be fetched."""
 
 
 class Recorder:
@@ -34,7 +41,7 @@ class Recorder:
 
         Args:
             log: where to.
-            flushed: called after each flush that wrote something.
+            flushed: called when the log has grown by a record, or for a while.
             tick: called as often as the thread flushes, on its thread.
             seconds: how often the thread flushes.
         """
@@ -45,16 +52,28 @@ class Recorder:
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._seconds = seconds
+        self._told_size = log.size
+        """How much of the log `flushed` was called for."""
         self._thread = threading.Thread(target=self._run, name="midcourse-recorder", daemon=True)
         self._thread.start()
 
-    def metrics(self, step: int, values: Mapping[str, Any]) -> None:
-        """Take numbers and 0-dim tensors of one step; tensors are copied, not read."""
-        kept = {
-            name: value.detach().clone() if isinstance(value, torch.Tensor) else value
-            for name, value in values.items()
-        }
-        self._rows.append((time.time(), step, kept))
+    def row(self, step: int, names: tuple[str, ...], values: torch.Tensor) -> None:
+        """Take many numbers of one step as one 1-dim tensor, which nobody may change from now on.
+
+        Args:
+            step: of which step.
+            names: of each number. Keep the tuple from step to step: nothing is done for each name.
+            values: as many, on any device; they are not read here.
+        """
+        self._rows.append((time.time(), step, names, (), (reading(values),)))
+
+    def metrics(
+        self, step: int, numbers: Mapping[str, float], tensors: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Take numbers and tensors of one element of one step; tensors are copied, not read."""
+        readings = copy_each(tuple(tensors.values())) if tensors else ()
+        names = (*numbers, *tensors)
+        self._rows.append((time.time(), step, names, tuple(numbers.values()), readings))
 
     def record(self, *records: Record) -> None:
         """Write records at once, after all metrics that were logged before them."""
@@ -62,35 +81,41 @@ class Recorder:
             self._append_rows()
             self.log.append(*records)
             self.flush()
+            self._tell()
 
     def flush(self) -> bool:
         """Write everything logged so far to the kernel; False if the disk would not take it."""
         with self._lock:
             self._append_rows()
-            before = self.log.size
-            written = self.log.flush()
-            grew = self.log.size != before
-        if grew:
+            return self.log.flush()
+
+    def _tell(self) -> None:
+        size = self.log.size
+        if size != self._told_size:
+            self._told_size = size
             self._flushed()
-        return written
 
     def _append_rows(self) -> None:
         rows = [self._rows.popleft() for _ in range(len(self._rows))]
         if not rows:
             return
-        fetched = iter(_fetch([v for row in rows for v in row[2].values() if torch.is_tensor(v)]))
-        lines = []
-        for moment, step, values in rows:
-            numbers = {
-                name: next(fetched) if torch.is_tensor(value) else value
-                for name, value in values.items()
-            }
-            lines.append(metrics_line(moment, step, numbers))
-        self.log.append_lines(lines)
+        fetched = iter(fetch([each for row in rows for each in row[4]]))
+        self.log.append_lines(
+            metrics_lines(
+                [
+                    (moment, step, names, [*at_hand, *islice(fetched, len(names) - len(at_hand))])
+                    for moment, step, names, at_hand, _ in rows
+                ]
+            )
+        )
 
     def _run(self) -> None:
+        flushes = 0
         while not self._stop.wait(self._seconds):
             self.flush()
+            flushes += 1
+            if flushes % SHIP_EVERY == 0:
+                self._tell()
             self._tick()
 
     def close(self) -> None:
@@ -98,17 +123,5 @@ class Recorder:
         self._stop.set()
         self._thread.join()
         self.flush()
+        self._tell()
         self.log.close()
-
-
-def _fetch(tensors: list[torch.Tensor]) -> list[float]:
-    """The values of 0-dim tensors, with one transfer for each device."""
-    values: list[float] = [0.0] * len(tensors)
-    by_device: dict[torch.device, list[int]] = {}
-    for index, tensor in enumerate(tensors):
-        by_device.setdefault(tensor.device, []).append(index)
-    for indices in by_device.values():
-        stacked = torch.stack([tensors[index].to(torch.float64).reshape(()) for index in indices])
-        for index, value in zip(indices, stacked.tolist(), strict=True):
-            values[index] = value
-    return values

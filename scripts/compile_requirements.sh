@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compile requirements.txt and requirements-dev.txt from pyproject.toml, for every platform.
+# Compile requirements*.txt from pyproject.toml, for every platform.
 # Needs uv (`pip install uv`). Pass --upgrade to move to newer versions.
 set -eu
 compile() {
@@ -8,3 +8,4 @@ compile() {
 }
 compile --output-file requirements.txt ${1+"$1"}
 compile --extra dev --constraint requirements.txt --output-file requirements-dev.txt ${1+"$1"}
+compile --extra bench --constraint requirements.txt --output-file requirements-bench.txt ${1+"$1"}

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +130,14 @@ class CheckpointStore:
         self.manifest(name)  # raises, naming what there is
         raise CheckpointUnusable(f"checkpoint {name} cannot be pinned: it comes and goes")
 
-    def prune(self, keep: int, best: str | None) -> list[str]:
-        """Delete what retention does not keep: the newest `keep`, the best, and pinned ones stay.
+    def prune(self, keep: int, also: Collection[str] = ()) -> list[str]:
+        """Delete what retention does not keep: the newest `keep`, `also`, and pinned ones stay.
 
         Returns:
             The names that were deleted.
         """
         names = self.names()
-        kept = {*names[-max(1, keep) :], best}
+        kept = {*names[-max(1, keep) :], *also}
         return [name for name in names if name not in kept and self._delete(name)]
 
     def tidy(self) -> None:

@@ -26,6 +26,8 @@ _LONGEST_ORDER = MESSAGE_BYTES - 2000
 _MAX_WAITING = 2
 """More captured states than this would eat the host's memory: the loop then waits for the disk."""
 
+_ROOM = 1 << 16
+
 Done = Callable[[Manifest | None, str | None], None]
 """Called with the manifest, or with why it could not be written; on the writer's thread."""
 
@@ -36,6 +38,8 @@ class _Order:
     capture: Capture
     done: Done
     tries: int = 1
+    sent: bool = False
+    """Not before its bytes have all arrived in the memory that is sent."""
 
 
 class WriterProcess:
@@ -89,12 +93,40 @@ class WriterProcess:
                 if spare.size >= size:
                     return spare
                 spare.close()
-        return SharedMemory(size)
+        # With room to grow: a step of one more digit must not cost a first touch of all of it.
+        return SharedMemory(size + size // 32 + _ROOM)
+
+    def prepare(self, size: int) -> None:
+        """Reserve memory for a capture of about `size` bytes; not on the training thread.
+
+        Where it is not called, the first capture does it, and is several times as slow.
+        """
+        with contextlib.suppress(OSError):  # whoever needs it is told
+            memory = SharedMemory(size)
+            with self._changed:
+                self._spare.append(memory)
 
     def write(
-        self, capture: Capture, folder: Path, manifest: Manifest, run_log: Path, done: Done
+        self,
+        capture: Capture,
+        folder: Path,
+        manifest: Manifest,
+        run_log: Path,
+        done: Done,
+        first: Callable[[], object] = lambda: None,
     ) -> None:
-        """Have a captured state written to `folder`; returns at once."""
+        """Have a captured state written to `folder`; returns at once.
+
+        Args:
+            capture: what to write.
+            folder: the checkpoint's final place.
+            manifest: complete but for hashes and sizes.
+            run_log: brought to the disk before the checkpoint is there.
+            done: called with the outcome.
+            first: done before the writing begins, such as bringing the run log up to the capture's
+                step; on another thread if the capture is on its way from a device still, as then
+                this may have to wait for the device too.
+        """
         with self._changed:
             self._numbers += 1
             number = self._numbers
@@ -111,12 +143,32 @@ class WriterProcess:
             hopeless = self._given_up
             if len(order.message) > _LONGEST_ORDER:
                 hopeless = f"its manifest would be longer than {_LONGEST_ORDER} bytes"
+        if hopeless is not None:
+            self._finish(number, None, hopeless)
+        elif capture.is_whole:
+            self._begin(number, order, first)
+        else:
+            threading.Thread(
+                target=self._begin, args=(number, order, first), name="midcourse-capture"
+            ).start()
+
+    def _begin(self, number: int, order: _Order, first: Callable[[], object]) -> None:
+        """Give the order to the writer as soon as its bytes are there."""
+        try:
+            order.capture.wait()
+            first()
+        except Exception as error:
+            self._finish(number, None, f"the state could not be captured: {error}")
+            return
+        with self._changed:
+            hopeless = self._given_up
             if hopeless is None:
                 self._send(order)
         if hopeless is not None:
             self._finish(number, None, hopeless)
 
     def _send(self, order: _Order) -> None:
+        order.sent = True
         # A writer that has died is seen by the listener too, which starts another.
         with contextlib.suppress(OSError):
             socket.send_fds(self._channel, [order.message], [order.capture.shared.descriptor])
@@ -134,7 +186,7 @@ class WriterProcess:
             reason = f"the checkpoint writer cannot be reached: {error}"
         with self._changed:
             self._given_up = reason
-            left = list(self._orders)
+            left = [number for number, order in self._orders.items() if order.sent]
         for number in left:
             self._finish(number, None, reason)
 
@@ -159,7 +211,7 @@ class WriterProcess:
             self._start()
             # Under the same lock: an order that comes now must not be given twice.
             for number, order in self._orders.items():
-                if number not in given_up:
+                if order.sent and number not in given_up:
                     order.tries += 1
                     self._send(order)
         for number in given_up:

@@ -186,18 +186,18 @@ def fill(paths: RunPaths, count: int = 6) -> CheckpointStore:
 def test_the_newest_the_best_and_the_pinned_are_kept(paths: RunPaths) -> None:
     store = fill(paths)
     store.pin("step-2", "r-fork")
-    assert store.prune(2, "step-1") == ["step-0", "step-3"]
+    assert store.prune(2, {"step-1"}) == ["step-0", "step-3"]
     assert store.names() == ["step-1", "step-2", "step-4", "step-5"]
-    assert store.prune(1, None) == ["step-1", "step-4"]
+    assert store.prune(1) == ["step-1", "step-4"]
     (paths.pins("step-2") / "r-fork").unlink()
-    assert store.prune(1, None) == ["step-2"]
+    assert store.prune(1) == ["step-2"]
     assert store.names() == ["step-5"]
 
 
 @pytest.mark.parametrize("keep", [1, 0, -3])
 def test_the_last_one_is_never_deleted(paths: RunPaths, keep: int) -> None:
     store = fill(paths, 3)
-    store.prune(keep, None)
+    store.prune(keep)
     assert store.names() == ["step-2"]
 
 
@@ -224,7 +224,7 @@ def test_a_pin_set_while_it_is_being_deleted_keeps_it(
         return found
 
     monkeypatch.setattr(store_module, "_has_pins", look_then_pin)
-    assert store.prune(1, None) == []
+    assert store.prune(1) == []
     assert store.names() == ["step-0", "step-1"]
     assert store.pinned("step-0")
 
@@ -248,7 +248,7 @@ def test_pinning_and_deleting_at_once_end_in_one_of_two_ways(
 
         thread = threading.Thread(target=pin)
         thread.start()
-        deleted = store.prune(1, None)
+        deleted = store.prune(1)
         thread.join()
         assert pinned == [not deleted]
         assert ("step-0" in store.names()) == pinned[0]

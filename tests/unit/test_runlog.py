@@ -8,7 +8,7 @@ import pytest
 
 from midcourse.contract.base import utc_now
 from midcourse.contract.records import Metrics, Notice
-from midcourse.runlog import CorruptRunLog, RunLogReader, RunLogWriter, metrics_line, whole_lines
+from midcourse.runlog import CorruptRunLog, RunLogReader, RunLogWriter, metrics_lines, whole_lines
 
 
 def notice(message: str) -> Notice:
@@ -132,7 +132,7 @@ def test_readers_keep_up_with_a_writer(path: Path) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     for step in range(3000):
-        writer.append_lines([metrics_line(1.0, step, {"loss": step / 7})])
+        writer.append_lines(metrics_lines([(1.0, step, ("loss",), [step / 7])]))
         if step % 10 == 0:
             writer.flush()
     writer.close()
@@ -172,7 +172,7 @@ def test_a_line_longer_than_the_limit_is_read_whole(path: Path) -> None:
 )
 def test_a_loss_that_is_no_number_any_more_is_seen(path: Path, value: float, spelled: Any) -> None:
     writer = RunLogWriter(path)
-    writer.append_lines([metrics_line(1.0, 0, {"loss": value})])
+    writer.append_lines(metrics_lines([(1.0, 0, ("loss",), [value])]))
     writer.close()
     [record] = RunLogReader(path).read()
     assert isinstance(record, Metrics)
