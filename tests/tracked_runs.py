@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from midcourse.contract.base import Scalar
+from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.checkpoints import (
     CheckpointReason,
     CheckpointRecord,
@@ -14,7 +15,6 @@ from midcourse.contract.checkpoints import (
 )
 from midcourse.contract.commands import Command, SetParameters
 from midcourse.contract.names import checkpoint_name
-from midcourse.contract.parameters import BUILT_IN
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import (
@@ -43,7 +43,7 @@ def started(
     *,
     origin: Origin | None = None,
     config: dict[str, Any] | None = None,
-    **values: Scalar,
+    **values: Any,
 ) -> Started:
     values = values or {"optimizer.lr": 0.1, "model.dropout": 0.5}
     return Started(
@@ -61,6 +61,12 @@ def started(
         parameters=[BUILT_IN[name] for name in values if name in BUILT_IN],
         values=dict(values),
     )
+
+
+def put_run(paths: RunPaths) -> None:
+    """The run file that such a run has, as `started` tells it."""
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    paths.run_file.write_text(started().run.to_json())
 
 
 def metrics(step: int, **values: Any) -> Metrics:
@@ -104,12 +110,20 @@ def done(
     after: dict[str, Any] | None = None,
     state: CommandState = CommandState.APPLIED,
     reason: str | None = None,
+    details: dict[str, Any] | None = None,
+    dry_run: bool = False,
 ) -> CommandDone:
     at = moment(step or 0)
     return CommandDone(
         at=at,
         command=Command(
-            run=RUN, seq=seq, actor="ada", accepted_at=at, action=action, reason="it diverges"
+            run=RUN,
+            seq=seq,
+            actor="ada",
+            accepted_at=at,
+            action=action,
+            reason="it diverges",
+            dry_run=dry_run,
         ),
         receipt=Receipt(
             run=RUN,
@@ -118,6 +132,7 @@ def done(
             step=step,
             before=before or {},
             after=after or {},
+            details=details or {},
             reason=reason,
             at=at,
         ),

@@ -1,7 +1,8 @@
 """A small stand-in for the W&B server on loopback: enough for the SDK to upload one run.
 
-It answers each GraphQL operation from a table, keeps every row that the file stream brings, and can
-be told to refuse or to hang. It knows no accounts: any key will do, unless `refuse` is set.
+It answers each GraphQL operation from a table, keeps every row that the file stream brings and the
+files of artifacts, which it hands out again, and can be told to refuse or to hang. It knows no
+accounts: any key will do, unless `refuse` is set.
 """
 
 import json
@@ -24,6 +25,11 @@ class StandIn:
         self.exit_code: int | None = None
         self.artifacts: list[dict[str, Any]] = []
         self.operations: list[str] = []
+        self.uploads: dict[str, bytes] = {}
+        """By path below the URL."""
+        self._files: dict[str, dict[str, str]] = {}
+        """Of each artifact, by its id: names and URLs; its manifest has none."""
+        self._manifests: dict[str, str] = {}
         self.refuse: int | None = None
         """An HTTP status that every request gets."""
         self.hanging = threading.Event()
@@ -58,6 +64,9 @@ class StandIn:
 
     def _Viewer(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"viewer": {"id": "u", "entity": "us", "username": "us", "teams": {"edges": []}}}
+
+    def _GetDefaultEntity(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"viewer": {"id": "u", "entity": "us"}}
 
     def _RunResumeStatus(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if not self.history:
@@ -108,34 +117,107 @@ class StandIn:
         artifact = {"id": f"a{len(self.artifacts)}", "state": "PENDING"}
         return {"createArtifact": {"artifact": {**artifact, "artifactSequence": sequence}}}
 
-    def _CreateArtifactManifest(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        file = {"id": "f", "uploadUrl": self._put(), "uploadHeaders": []}
+    def _CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        url = self._put()
+        self._manifests[variables["artifactID"]] = url
+        file = {"id": "f", "uploadUrl": url, "uploadHeaders": []}
         manifest = {"id": "m", "file": file}
         return {"createArtifactManifest": {"artifactManifest": manifest}}
 
     def _CreateArtifactFiles(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         given = variables.get("input", variables)["artifactFiles"]
-        edges = [
-            {
-                "node": {
-                    "id": "f",
-                    "name": file["name"],
-                    "storagePath": f"path/{file['name']}",
-                    "uploadUrl": self._put(),
-                    "uploadHeaders": [],
-                    "uploadMultipartUrls": None,
-                    "artifact": {"id": "a"},
-                }
+        edges = []
+        for file in given:
+            url = self._put()
+            self._files.setdefault(file["artifactID"], {})[file["name"]] = url
+            node = {
+                "id": "f",
+                "name": file["name"],
+                "storagePath": f"path/{file['name']}",
+                "uploadUrl": url,
+                "uploadHeaders": [],
+                "uploadMultipartUrls": None,
+                "artifact": {"id": file["artifactID"]},
             }
-            for file in given
-        ]
+            edges.append({"node": node})
         return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    # -- downloads: the newest version of a collection, whatever the alias --------------------
+
+    def _newest(self, collection: str) -> str | None:
+        """The id of the newest artifact of a collection."""
+        names = [given["artifactCollectionName"] for given in self.artifacts]
+        found = [f"a{number}" for number, name in enumerate(names, start=1) if name == collection]
+        return found[-1] if found else None
+
+    def _ArtifactMembershipByName(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        collection, _, alias = variables["name"].partition(":")
+        found = self._newest(collection)
+        if found is None:
+            return {"project": {"artifactCollectionMembership": None}}
+        given = self.artifacts[int(found[1:]) - 1]
+        project = {"id": "p", "internalId": "1", "name": "midcourse", "entity": {"name": "us"}}
+        sequence = {"__typename": "ArtifactSequence", "name": collection, "project": project}
+        aliases = [{"__typename": "ArtifactAlias", "id": "x", "alias": alias}]
+        artifact = {
+            "__typename": "Artifact",
+            "id": found,
+            "artifactSequence": sequence,
+            "versionIndex": 0,
+            "artifactType": {"name": given["artifactTypeName"]},
+            "description": None,
+            "metadata": given.get("metadata") or "{}",
+            "ttlDurationSeconds": 0,
+            "ttlIsInherited": True,
+            "tags": [],
+            "historyStep": None,
+            "state": "COMMITTED",
+            "size": 1,
+            "digest": given["digest"],
+            "digestAlgorithm": "MANIFEST_MD5",
+            "commitHash": None,
+            "fileCount": len(self._files.get(found, {})),
+            "createdAt": "2026-05-01T12:00:00Z",
+            "updatedAt": None,
+            "aliases": [],
+        }
+        membership = {
+            "__typename": "ArtifactCollectionMembership",
+            "id": "y",
+            "versionIndex": 0,
+            "createdAt": "2026-05-01T12:00:00Z",
+            "aliases": aliases,
+            "artifactCollection": sequence,
+            "artifact": artifact,
+        }
+        return {"project": {"artifactCollectionMembership": membership}}
+
+    def _FetchArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        file = {"directUrl": self._manifests[variables["id"]]}
+        return {"artifact": {"currentManifest": {"file": file}}}
+
+    def _GetArtifactMembershipFileUrls(  # noqa: N802
+        self, variables: dict[str, Any]
+    ) -> dict[str, Any]:
+        found = self._newest(variables["collection"])
+        assert found is not None
+        edges = [
+            {"node": {"__typename": "File", "name": name, "directUrl": url}}
+            for name, url in self._files.get(found, {}).items()
+        ]
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        membership = {"files": {"pageInfo": page, "edges": edges}}
+        collection = {"__typename": "ArtifactSequence", "artifactMembership": membership}
+        return {"project": {"artifactCollection": collection}}
 
     def _CommitArtifact(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"commitArtifact": {"artifact": {"id": "a", "digest": "d"}}}
 
     def _put(self) -> str:
-        return f"{self.url}/put"
+        """A URL of its own for each upload."""
+        path = f"/put/{len(self.uploads)}"
+        self.uploads[path] = b""
+        return f"{self.url}{path}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -162,16 +244,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {})
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.stand_in.lock:
+            self.server.stand_in.uploads[self.path] = data
         self._send(200, {})
 
     def do_GET(self) -> None:
-        self._send(404, {})
+        with self.server.stand_in.lock:
+            data = self.server.stand_in.uploads.get(self.path)
+        if data is None:
+            self._send(404, {})
+        else:
+            self._send_bytes(200, data, "application/octet-stream")
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
+        self._send_bytes(status, json.dumps(body).encode(), "application/json")
+
+    def _send_bytes(self, status: int, data: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

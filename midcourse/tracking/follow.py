@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import JsonValue
 
 from midcourse.contract.checkpoints import CheckpointRecord
-from midcourse.contract.commands import SetParameters
+from midcourse.contract.commands import Fork, SetParameters
 from midcourse.contract.names import checkpoint_step
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import (
@@ -56,6 +56,8 @@ class Follower:
         self._started: Started | None = None
         self._last_status: StatusChanged | None = None
         self._values: dict[str, JsonValue] = {}
+        self._changes: list[tuple[int, dict[str, JsonValue]]] = []
+        """What was changed at which boundary. A restarted trainer redoes it without a word."""
         self._rows = RowQueue()
         self._interventions = Interventions()
         self._best = BestValues()
@@ -116,7 +118,10 @@ class Follower:
         self._started = record
         self.status = None
         self._values = dict(record.values)
-        points = curve_points(record.values)
+        for step, new in self._changes:
+            if step >= record.next_step - 1:
+                self._values |= new
+        points = curve_points(self._values)
         self._rows.annotate(record.next_step, record.at.timestamp(), points, {})
         self._describe()
 
@@ -125,10 +130,10 @@ class Follower:
         if not self._interventions.add(record.command, receipt):
             return
         moment = receipt.at.timestamp()
-        if receipt.state is CommandState.APPLIED:
-            sets = isinstance(record.command.action, SetParameters)
-            names = [name for name in receipt.after if sets or name in self._values]
-            self._change_values(receipt, names)
+        # What other commands tell of may be called as a parameter is: `status`, `step`.
+        changes = isinstance(record.command.action, SetParameters | Fork)
+        if receipt.state is CommandState.APPLIED and changes:
+            self._change_values(receipt, list(receipt.after))
         step = self._rows.newest if receipt.step is None else receipt.step
         self._rows.annotate(
             max(step, self._rows.gone + 1, 0),
@@ -147,6 +152,7 @@ class Follower:
         self._rows.annotate(receipt.step, moment, curve_points(old), {})
         self._rows.annotate(receipt.step + 1, moment, curve_points(new), {})
         self._values |= new
+        self._changes.append((receipt.step, new))
         self._describe()
 
     def _change_status(self, record: StatusChanged) -> None:
@@ -188,6 +194,7 @@ def about_run(started: Started, values: Mapping[str, JsonValue]) -> dict[str, Js
         "run": run.id,
         "attempt": started.attempt,
         "seed": run.seed,
+        "replay": run.replay,
         "version": __version__,
         "origin": None
         if origin is None

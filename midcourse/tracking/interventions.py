@@ -1,11 +1,12 @@
 """Commands as people see them beside the curves: a table, a marker, and parameter values."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pydantic import JsonValue
 
-from midcourse.contract.commands import Command, Revert, SetParameters
+from midcourse.contract.commands import Command, Fork, Reinitialise, Revert, SetParameters
 from midcourse.contract.media import Table
 from midcourse.contract.receipts import CommandState, Receipt
 
@@ -28,15 +29,18 @@ COLUMNS: Final = [
 
 
 class Interventions:
-    """All receipts of a run so far, as one table: a line for each parameter that was named."""
+    """All receipts of a run so far, as one table: a line for each parameter that is concerned.
+
+    Dry runs are left out: they intervene in nothing.
+    """
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self._rows: list[list[JsonValue]] = []
 
     def add(self, command: Command, receipt: Receipt) -> bool:
-        """Take a receipt; False where it is only repeated by a redo."""
-        if receipt.seq in self._seen:
+        """Take a receipt; False where it is only repeated by a redo, or that of a dry run."""
+        if receipt.seq in self._seen or command.dry_run:
             return False
         self._seen.add(receipt.seq)
         self._rows += [
@@ -50,7 +54,7 @@ class Interventions:
                 after,
                 command.reason,
                 receipt.state.value,
-                receipt.reason,
+                _detail(receipt),
             ]
             for parameter, before, after in _changes(command, receipt)
         ]
@@ -64,18 +68,43 @@ class Interventions:
 def _changes(
     command: Command, receipt: Receipt
 ) -> Iterable[tuple[str | None, JsonValue, JsonValue]]:
-    if isinstance(command.action, SetParameters):
-        for name in command.action.changes:
-            yield name, receipt.before.get(name), receipt.after.get(name)
-        return
-    yield None, None, _outcome(receipt.after)
-    if isinstance(command.action, Revert):
-        for name, value in command.action.changes.items():
-            yield name, receipt.before.get(name), value if _applied(receipt) else None
+    """What is concerned, with its values before and after: at least one line for each command."""
+    match command.action:
+        case SetParameters(changes=changes) | Fork(changes=changes) if changes or receipt.after:
+            # What else changed with it, such as the rate with the batch size, is told as well.
+            for name in {**changes, **receipt.before, **receipt.after}:
+                yield name, _cell(receipt.before, name), _cell(receipt.after, name)
+        case Reinitialise() if receipt.after:
+            for layer in receipt.after:
+                yield layer, _cell(receipt.before, layer), _cell(receipt.after, layer)
+        case Revert(changes=changes):
+            yield None, None, _outcome(receipt.after)
+            for name in changes:  # the child trains with it, and reads it back
+                yield name, None, _cell(changes, name) if _applied(receipt) else None
+        case _:
+            yield None, None, _outcome(receipt.after)
+
+
+def _cell(values: Mapping[str, JsonValue], name: str) -> JsonValue:
+    """A value for the table, which has numbers, booleans and text. None: there is no value."""
+    if name not in values:
+        return None
+    value = values[name]
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def _detail(receipt: Receipt) -> str | None:
+    """Why it did not act, and what else there is to know."""
+    told = [f"{name}={_plain(value)}" for name, value in receipt.details.items()]
+    return "; ".join([*([receipt.reason] if receipt.reason else []), *told]) or None
+
+
+def _plain(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _outcome(after: Mapping[str, JsonValue]) -> str | None:
-    return ", ".join(f"{key}={after[key]}" for key in after if key != "state_hash") or None
+    return ", ".join(f"{key}={_plain(after[key])}" for key in after if key != "state_hash") or None
 
 
 def _applied(receipt: Receipt) -> bool:

@@ -50,8 +50,8 @@ class CheckpointBook:
 
 
 def staging_folder(paths: RunPaths) -> Path:
-    """Where checkpoints lie that a tracker keeps."""
-    return paths.tracking / "checkpoints"
+    """Where lies what a tracker keeps: checkpoints, each in its folder, and the journal."""
+    return paths.tracking / "kept"
 
 
 def stage(paths: RunPaths, name: str) -> Path:

@@ -132,7 +132,7 @@ class TrackerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=_environment(),
+                    env=tracker_environment(),
                     # Ctrl-C in a terminal is for the trainer; the tracker ends after it.
                     start_new_session=True,
                 )
@@ -177,7 +177,7 @@ class TrackerProcess:
 _COMMAND: Final = (sys.executable, "-P", "-m", "midcourse.tracking")
 
 
-def _environment() -> dict[str, str]:
+def tracker_environment() -> dict[str, str]:
     """Ours without the control API's token, which is not the tracker's business.
 
     A midcourse that is no installed package must be found by the tracker, too.

@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from midcourse.contract.checkpoints import CheckpointRecord
+from midcourse.contract.journal_file import JournalHeader
 from midcourse.contract.media import Media
 from midcourse.contract.runs import RunStatus
 
@@ -44,6 +45,9 @@ class Tracker(Protocol):
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Keep the files of a checkpoint. `folder` stays as it is from now on."""
 
+    def journal(self, header: JournalHeader, file: Path) -> None:
+        """Keep the run's exported journal. `file` stays as it is from now on."""
+
     def caught_up(self) -> None:
         """Told once: all that an earlier tracker had is here, too."""
 
@@ -68,6 +72,9 @@ class NullTracker:
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Do nothing."""
 
+    def journal(self, header: JournalHeader, file: Path) -> None:
+        """Do nothing."""
+
     def caught_up(self) -> None:
         """Do nothing."""
 
@@ -84,6 +91,8 @@ class RecordingTracker:
         self.rows: list[Row] = []
         self.summary: dict[str, JsonValue] = {}
         self.checkpoints: list[tuple[CheckpointRecord, Path, tuple[str, ...]]] = []
+        self.journals: list[tuple[JournalHeader, list[str]]] = []
+        """Each with its lines."""
         self.is_whole = False
         self.status: RunStatus | None = None
 
@@ -103,6 +112,10 @@ class RecordingTracker:
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Keep what was given."""
         self.checkpoints.append((record, folder, tuple(aliases)))
+
+    def journal(self, header: JournalHeader, file: Path) -> None:
+        """Keep what was given."""
+        self.journals.append((header, file.read_text("utf-8").removesuffix("\n").split("\n")))
 
     def caught_up(self) -> None:
         """Keep that it was said."""

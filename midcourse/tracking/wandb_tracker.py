@@ -16,6 +16,12 @@ import wandb
 from pydantic import JsonValue
 
 from midcourse.contract.checkpoints import CheckpointRecord
+from midcourse.contract.journal_file import (
+    ARTIFACT_FILE,
+    ARTIFACT_PREFIX,
+    ARTIFACT_TYPE,
+    JournalHeader,
+)
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import Started
 from midcourse.contract.runs import RunStatus
@@ -92,6 +98,22 @@ class WandbTracker:
             self._run.log_artifact(artifact, aliases=list(aliases))
         except Exception as error:  # an outage: the run's curves are still to be finished
             self._note(f"checkpoint {record.name} not uploaded: {_first_line(error)}")
+
+    def journal(self, header: JournalHeader, file: Path) -> None:
+        """Log the journal as a version of the artifact `journal-<run id>`."""
+        about = header.model_dump(
+            mode="json", include={"line", "status", "last_step", "state_hash"}
+        )
+        artifact = wandb.Artifact(
+            f"{ARTIFACT_PREFIX}{header.run}", type=ARTIFACT_TYPE, metadata=about
+        )
+        artifact.add_file(
+            str(file.resolve()), name=ARTIFACT_FILE, policy="immutable", skip_cache=True
+        )
+        try:
+            self._run.log_artifact(artifact)
+        except Exception as error:  # an outage: the run's curves are still to be finished
+            self._note(f"the journal not uploaded: {_first_line(error)}")
 
     def caught_up(self) -> None:
         """Remove what earlier trackers of this run left on disk: this one's history is whole.

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from midcourse.contract.errors import MidcourseError
+from midcourse.contract.journal_file import ARTIFACT_FILE, JournalHeader
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import LogRecord, Started, StatusChanged
+from midcourse.replay.export import export_journal, write_journal
 from midcourse.tracking.follow import CLOSING, Follower
 from midcourse.tracking.keepsakes import CheckpointGone, stage, staging_folder
 from midcourse.tracking.status import StatusBoard
@@ -92,9 +95,20 @@ class Work:
                 tracker.checkpoint(record, stage(self.paths, record.name), aliases)
             except CheckpointGone as error:
                 self.board.note(str(error))
+        self._keep_journal(tracker)
         tracker.finish(status)
         if self.board.status.mode == "online":
             shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
+
+    def _keep_journal(self, tracker: Tracker) -> None:
+        file = staging_folder(self.paths) / ARTIFACT_FILE
+        try:
+            lines = export_journal(self.paths.home, self.paths.folder.name)
+            write_journal(lines, file)
+        except (MidcourseError, OSError) as error:
+            self.board.note(f"the journal is not kept: {error}")
+            return
+        tracker.journal(JournalHeader.model_validate_json(lines[0]), file)
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:

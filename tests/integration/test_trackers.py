@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tracked_runs import RUN, checkpoint, put_checkpoint, started
+from tracked_runs import RUN, checkpoint, moment, put_checkpoint, started
 
+from midcourse.contract.journal_file import JournalHeader
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFile, ImageFiles, Media, Table
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunStatus
@@ -73,6 +74,12 @@ def test_a_whole_run_from_description_to_end(
     written = checkpoint(7)
     put_checkpoint(paths, written)
     tracker.checkpoint(written.checkpoint, stage(paths, "step-7"), ["step-7", "latest"])
+    file = paths.tracking / "journal.jsonl"
+    header = JournalHeader(
+        run=RUN, line=[RUN], experiment="digits", seed=7, config={}, exported_at=moment(0)
+    )
+    file.write_text(header.to_json() + "\n")
+    tracker.journal(header, file)
     tracker.caught_up()
     tracker.finish(status)
     assert notes == []

@@ -22,6 +22,7 @@ from tracked_runs import (
     media,
     metrics,
     put_checkpoint,
+    put_run,
     started,
     status,
 )
@@ -50,6 +51,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def paths(tmp_path: Path) -> RunPaths:
     paths = RunPaths(tmp_path / "home", RUN)
     paths.media.mkdir(parents=True)
+    put_run(paths)
     return paths
 
 
@@ -366,7 +368,7 @@ def test_an_online_run_reaches_the_server_once_through_a_tracker_and_its_success
     kept = [item for item in server.artifacts if item["artifactTypeName"] == "model"]
     assert [item["artifactCollectionName"] for item in kept] == [f"{RUN}-checkpoint"] * 2
     assert {alias["alias"] for alias in kept[0]["aliases"]} == {"latest", "best", "step-19"}
-    assert not (paths.tracking / "checkpoints").exists()
+    assert not (paths.tracking / "kept").exists()
     assert texts_with_key(paths.home) == []
 
 

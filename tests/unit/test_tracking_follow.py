@@ -8,7 +8,7 @@ import pytest
 from tracked_runs import checkpoint, done, lr_set, media, metrics, started, status
 
 from midcourse.contract.checkpoints import CheckpointReason
-from midcourse.contract.commands import Pause, Revert
+from midcourse.contract.commands import Fork, Pause, Reinitialise, Revert, SetParameters, Undo
 from midcourse.contract.media import Bars, Table
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CheckpointDeleted, LogRecord, Notice
@@ -107,6 +107,96 @@ def test_the_table_tells_who_did_what_when_why_and_with_what_outcome() -> None:
     }
     assert (rows[1]["state"], rows[1]["after"], rows[1]["detail"]) == ("rejected", None, "too low")
     assert (rows[2]["command"], rows[2]["parameter"]) == ("pause", None)
+
+
+def test_what_changed_along_with_a_parameter_is_told_as_well() -> None:
+    log = [
+        started(**{"optimizer.lr": 0.1, "data.batch_size": 8}),
+        metrics(0, a=1.0),
+        done(
+            1,
+            0,
+            SetParameters(changes={"data.batch_size": {"value": 16, "scale_lr": True}}),
+            before={"data.batch_size": 8, "optimizer.lr": 0.1},
+            after={"data.batch_size": 16, "optimizer.lr": 0.2},
+            details={"undo_to": "step-0"},
+        ),
+        metrics(1, a=1.0),
+    ]
+    tracker = follow(log)
+    told = [(row["parameter"], row["before"], row["after"]) for row in table(tracker)]
+    assert told == [("data.batch_size", 8, 16), ("optimizer.lr", 0.1, 0.2)]
+    assert {row["detail"] for row in table(tracker)} == {"undo_to=step-0"}
+    assert curve(tracker, "param/optimizer.lr") == {0: 0.1, 1: 0.2}
+    assert tracker.about["parameters"] == {"optimizer": {"lr": 0.2}, "data": {"batch_size": 16}}
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ([0.9, 0.999], "[0.9, 0.999]"),
+        ({"name": "sgd"}, '{"name": "sgd"}'),
+        (None, "null"),
+        (True, True),
+        ("text", "text"),
+        (3, 3),
+    ],
+)
+def test_every_kind_of_value_has_a_cell(value: Any, cell: Any) -> None:
+    change = SetParameters(changes={"p": value})
+    command = done(1, 0, change, before={"p": 0.5}, after={"p": value})
+    tracker = follow([started(p=0.5), metrics(0, a=1.0), command, metrics(1, a=1.0)])
+    [row] = table(tracker)
+    assert (row["before"], row["after"]) == (0.5, cell)
+    assert tracker.about["parameters"] == {"p": value}
+
+
+def test_a_forks_changes_and_a_layer_made_anew_have_lines_of_their_own() -> None:
+    log = [
+        started(next_step=5),
+        done(0, 4, Fork(changes={"optimizer.lr": 0.5}), before=LR, after={"optimizer.lr": 0.5}),
+        done(1, 4, Reinitialise(layers=["h*"]), before={"head": "old"}, after={"head": "new"}),
+        metrics(5, a=1.0),
+    ]
+    tracker = follow(log)
+    told = [(row["seq"], row["parameter"], row["before"], row["after"]) for row in table(tracker)]
+    assert told == [(0, "optimizer.lr", 0.1, 0.5), (1, "head", "old", "new")]
+    assert curve(tracker, "param/optimizer.lr") == {4: 0.1, 5: 0.5}
+
+
+LR = {"optimizer.lr": 0.1}
+
+
+def test_a_dry_run_is_no_intervention() -> None:
+    tried = done(1, 0, Pause(), state=CommandState.CHECKED, dry_run=True)
+    refused = done(2, 0, Pause(), state=CommandState.REJECTED, dry_run=True)
+    tracker = follow([started(), metrics(0, a=1.0), tried, refused, metrics(1, a=1.0)])
+    assert all("interventions" not in row.media for row in tracker.rows)
+    assert curve(tracker, "intervention") == {}
+
+
+@pytest.mark.parametrize(
+    "state", [CommandState.EXPIRED, CommandState.CANCELLED, CommandState.SUPERSEDED]
+)
+def test_what_ended_before_it_acted_stands_at_the_newest_step(state: CommandState) -> None:
+    ended = done(7, None, Pause(), state=state, reason="because")
+    tracker = follow([started(), metrics(0, a=1.0), metrics(1, a=1.0), ended, metrics(2, a=1.0)])
+    assert curve(tracker, "intervention") == {1: 7.0}
+    [row] = table(tracker)
+    assert (row["state"], row["step"], row["detail"]) == (state.value, None, "because")
+
+
+def test_an_undo_says_where_to() -> None:
+    after = {"run": "rchild", "checkpoint": "step-1", "step": 1}
+    log = [started(), metrics(3, a=1.0), done(1, 3, Undo(child="rchild"), after=after)]
+    [row] = table(follow([*log, status(RunStatus.SUPERSEDED, 3)]))
+    assert (row["command"], row["after"]) == ("undo", "run=rchild, checkpoint=step-1, step=1")
+
+
+def test_what_a_pause_tells_of_is_no_parameter_of_the_same_name() -> None:
+    paused = done(1, 0, Pause(), before={"status": "running"}, after={"status": "paused"})
+    tracker = follow([started(status="mine"), metrics(0, a=1.0), paused, metrics(1, a=1.0)])
+    assert tracker.about["parameters"] == {"status": "mine"}
 
 
 def test_a_rejected_command_moves_no_curve() -> None:
@@ -295,3 +385,16 @@ def test_a_run_that_never_started_opens_no_tracker() -> None:
 def test_parameter_names_become_nested_keys() -> None:
     assert nested({"a.b.c": 1, "a.d": 2, "e": 3}) == {"a": {"b": {"c": 1}, "d": 2}, "e": 3}
     assert nested({"a": 1, "a.b": 2}) == {"a": 1, "a.b": 2}
+
+
+def test_what_a_restarted_run_sets_again_is_what_it_is_shown_with() -> None:
+    """The redo repeats no receipts: what acted after the checkpoint is known from before."""
+    log = [
+        started(**{"optimizer.lr": 0.1}),
+        *(metrics(step, loss=1.0) for step in range(4)),
+        lr_set(1, 3, 0.1, 0.5),
+        *(metrics(step, loss=1.0) for step in range(4, 6)),
+        started(2, attempt=2, **{"optimizer.lr": 0.1}),
+        *(metrics(step, loss=1.0) for step in range(2, 8)),
+    ]
+    assert follow(log).about["parameters"] == {"optimizer": {"lr": 0.5}}

@@ -55,4 +55,4 @@ def test_what_is_not_whole_is_not_kept(tmp_path: Path, harm: str) -> None:
             (folder / "manifest.json").write_text("{")
     with pytest.raises(CheckpointGone, match="step-3 is not kept"):
         stage(paths, "step-3")
-    assert not (paths.tracking / "checkpoints" / "step-3").exists()
+    assert not (paths.tracking / "kept" / "step-3").exists()

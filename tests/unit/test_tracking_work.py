@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tracked_runs import RUN, checkpoint, metrics, put_checkpoint, started, status
+from tracked_runs import RUN, checkpoint, lr_set, metrics, put_checkpoint, put_run, started, status
 
 from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunStatus
+from midcourse.journal import Journal
+from midcourse.replay.file import parse_journal
 from midcourse.runlog import RunLogWriter
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
 from midcourse.tracking.status import StatusBoard, read_status
@@ -19,7 +21,9 @@ from midcourse.tracking.work import Work
 
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
-    return RunPaths(tmp_path, RUN)
+    paths = RunPaths(tmp_path, RUN)
+    put_run(paths)
+    return paths
 
 
 def write(paths: RunPaths, *records: Record) -> int:
@@ -128,14 +132,12 @@ def test_kept_checkpoints_are_whole_and_vanished_ones_are_told(paths: RunPaths) 
 
 
 def test_a_run_that_never_took_a_step_ends_cleanly(paths: RunPaths) -> None:
-    paths.folder.mkdir(parents=True)
     tracker = work(paths)
     assert tracker.rows == []
     assert tracker.status is None
 
 
 def test_two_trackers_of_a_run_never_work_together(paths: RunPaths) -> None:
-    paths.folder.mkdir(parents=True)
     asked = []
 
     def ask_twice() -> bool:
@@ -151,3 +153,32 @@ def test_two_trackers_of_a_run_never_work_together(paths: RunPaths) -> None:
     assert len(asked) == 2
     with sole_tracker(paths, lambda: False):
         pass
+
+
+def test_the_journal_is_kept_with_what_each_command_did_and_why(paths: RunPaths) -> None:
+    journal = Journal(paths.journal)
+    acted = lr_set(1, 0, 0.1, 0.01)
+    journal.conclude(journal.intend(0, acted.command), acted.receipt)
+    journal.close()
+    write(paths, started(), metrics(0, a=1.0), acted, status(RunStatus.INTERRUPTED, 0))
+    tracker = work(paths)
+    [(header, lines)] = tracker.journals
+    assert (header.run, header.status, header.last_step) == (RUN, RunStatus.INTERRUPTED, 0)
+    [command] = parse_journal(lines, "it").commands
+    assert (command.actor, command.step, command.reason) == ("ada", 0, "it diverges")
+    assert (command.before, command.after) == ({"optimizer.lr": 0.1}, {"optimizer.lr": 0.01})
+    told = read_status(paths)
+    assert told is not None
+    assert told.error is None
+
+
+def test_a_journal_that_cannot_be_kept_is_told_and_the_rest_is_shown(paths: RunPaths) -> None:
+    write(paths, started(), metrics(0, a=1.0), status(RunStatus.FINISHED, 0))
+    paths.journal.write_text("{}\n")
+    tracker = work(paths)
+    assert tracker.journals == []
+    assert steps(tracker) == [0]
+    assert tracker.status is RunStatus.FINISHED
+    assert f"the journal is not kept: line 1 of {paths.journal} is damaged" in str(
+        read_status(paths)
+    )
