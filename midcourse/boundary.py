@@ -1,39 +1,43 @@
 """The step boundary: the one place where anything from outside touches the run.
 
-    redo what a crash undid → take the commands that wait → hold while paused → hand over to signals
+    redo what a crash undid → pause if so many steps are done → scheduled commands that are due →
+    the run's own commands → commands that wait → hold while paused → hand over to signals
 
-Each command is checked, journalled, carried out, read back and receipted, in this order.
+Each command is checked, journalled, carried out, read back and receipted, in this order. Before
+one that changes the training, a checkpoint is taken.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from midcourse.agenda import is_due, is_past
 from midcourse.branch import Branch
 from midcourse.contract.base import Record, utc_now
-from midcourse.contract.checkpoints import Manifest
-from midcourse.contract.commands import FORK_SEQ, Command, TakeCheckpoint
-from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
+from midcourse.contract.commands import CHANGING, FORK_SEQ, Command
+from midcourse.contract.errors import MidcourseError
 from midcourse.contract.journal import Intent
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import CommandDone
 from midcourse.contract.runs import RunStatus
 from midcourse.errors import CommandRejected, JournalUnusable
-from midcourse.handlers import HANDLERS, Effect, facts
+from midcourse.handlers import HANDLERS
 from midcourse.mailbox import Mailbox
+from midcourse.own_commands import OwnCommands
+from midcourse.receipting import failure, outcome, receipt_of, success
 
 if TYPE_CHECKING:
-    from midcourse.session import Session
+    from midcourse.engine import Engine
 
 
 class Boundary:
     """Acts between steps, on the training thread."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, session: "Engine", own: OwnCommands | None) -> None:
         self._session = session
+        self._own = own
         self._wake: SimpleQueue[None] = SimpleQueue()
         """Filled by `alert`. Not an Event: a signal handler that sets one can wait for itself."""
         self.mailbox = Mailbox(self.alert)
@@ -58,13 +62,15 @@ class Boundary:
         self._redo = deque(intents)
         self._redo_until = max([until, *(intent.step for intent in intents)])
         branch = self._session.branch
-        self.mailbox.start_after(branch.last_seq, branch.id)
+        self.mailbox.begin(branch.id, branch.known_seqs)
         self.alerted = True
 
     @property
     def redoing(self) -> bool:
         """Whether steps are being taken again that an earlier attempt had reported."""
         return self._session.last_step_of_boundary < self._redo_until
+
+    # -- what happens at a boundary -----------------------------------------------------------
 
     def act(self) -> None:
         """Do all that is to be done at this boundary; returns when the next step may begin."""
@@ -88,6 +94,7 @@ class Boundary:
 
     def _act_once(self) -> None:
         session = self._session
+        self._pause_if_steps_are_done()
         # A revert, redone or fresh, changes the step: it is asked for anew each time.
         while (
             self._redo
@@ -100,44 +107,116 @@ class Boundary:
                     f"command {intent.command.seq} of {session.id} acted at step {intent.step}; "
                     f"the checkpoint at step {step} does not know of it"
                 )
-            self._carry_out(intent.command, step, intent)
+            self._redo_one(intent)
         if self.redoing:
             return
-        while not session.wants_out and (command := self.mailbox.take()) is not None:
+        while not session.wants_out and (command := self._next_fresh()) is not None:
             self.handle(command)
 
+    def _pause_if_steps_are_done(self) -> None:
+        session = self._session
+        until = session.agenda.pause_after
+        if until is not None and session.last_step_of_boundary >= until:
+            session.agenda.pause_after = None
+            session.change_status(RunStatus.PAUSED, f"paused after step {until}, as was asked for")
+
+    def _next_fresh(self) -> Command | None:
+        session = self._session
+        due = session.agenda.take_due(
+            session.last_step_of_boundary, session.epoch, session.is_epoch_end
+        )
+        own = self._own
+        return (
+            due
+            or (own.take(session.id, session.last_step_of_boundary) if own is not None else None)
+            or self.mailbox.take()
+        )
+
     def handle(self, command: Command) -> None:
-        """Carry out one fresh command here and now."""
+        """Deal with one fresh command here and now: carry it out, refuse it, or let it wait."""
+        if command.dry_run:
+            self._try_out(command)
+        elif command.at is not None and not self._is_due(command):
+            self._schedule(command)
+        elif (refused := self._check(command)) is not None:
+            self.refuse(command, refused)
+        else:
+            self._begin(command)
+
+    def _is_due(self, command: Command) -> bool:
+        session = self._session
+        step, epoch = session.last_step_of_boundary, session.epoch
+        due = is_due(command, step, epoch, session.is_epoch_end)
+        return due and not is_past(command, step, epoch)
+
+    def _check(self, command: Command) -> Receipt | None:
+        """The receipt that refuses a command; None if it is acceptable."""
         session, step = self._session, self._session.last_step_of_boundary
-        branch = session.branch
         try:
             HANDLERS[type(command.action)].check(session, command)
+            return None
         except MidcourseError as error:
-            self._refuse(
-                _receipt(
-                    command, CommandState.REJECTED, step, reason=str(error), faults=_faults(error)
-                ),
-                command,
-            )
-            return
+            return receipt_of(command, CommandState.REJECTED, step, error=error)
         except Exception as error:  # it could not even be checked; training goes on
-            self._refuse(_failure(command, step, error), command)
-            return
+            return failure(command, step, error)
+
+    def _try_out(self, command: Command) -> None:
+        session, step = self._session, self._session.last_step_of_boundary
+        refused = self._check_time(command) or self._check(command)
+        if refused is None:
+            try:
+                effect = HANDLERS[type(command.action)].preview(session, command)
+                refused = success(command, step, effect, state=CommandState.CHECKED)
+            except Exception as error:
+                refused = failure(command, step, error)
+        self.refuse(command, refused)
+
+    def _schedule(self, command: Command) -> None:
+        """Let a command wait for its step, unless that is past."""
+        refused = self._check_time(command)
+        if refused is None:
+            try:
+                self._session.branch.journal.schedule(command)
+            except OSError as error:
+                refused = _not_journalled(command, self._session.last_step_of_boundary, error)
+        if refused is not None:
+            self.refuse(command, refused)
+        else:
+            self._session.agenda.add(command)
+
+    def _check_time(self, command: Command) -> Receipt | None:
+        session, step = self._session, self._session.last_step_of_boundary
+        if command.at is None:
+            return None
+        reason = None
+        if is_past(command, step, session.epoch):
+            done = "no step" if session.last_step is None else f"step {session.last_step}"
+            reason = f"{command.at} is past: the run has completed {done} of epoch {session.epoch}"
+        elif command.at.epoch is not None and not session.counts_epochs:
+            reason = "this program counts no epochs (it does not use run.batches); give a step"
+        if reason is None:
+            return None
+        return receipt_of(command, CommandState.REJECTED, step, error=CommandRejected(reason))
+
+    def _begin(self, command: Command) -> None:
+        session, step = self._session, self._session.last_step_of_boundary
+        undo_to, trouble = None, None
+        if isinstance(command.action, CHANGING):
+            undo_to, trouble = session.take_checkpoint_to_undo()
         try:
-            intent = branch.journal.intend(step, command)
+            intent = session.branch.journal.intend(step, command, undo_to)
         except OSError as error:
-            reason = f"the journal could not be written: {error.strerror or error}"
-            self._refuse(_receipt(command, CommandState.FAILED, step, reason=reason), command)
+            self.refuse(command, _not_journalled(command, step, error))
             return
-        self._carry_out(command, step, intent)
+        self._carry_out(intent, trouble)
 
-    def _refuse(self, receipt: Receipt, command: Command) -> None:
-        branch = self._session.branch
-        branch.journal.refuse(command, receipt)
-        self._report(branch, command, receipt)
+    def _redo_one(self, intent: Intent) -> None:
+        if isinstance(intent.command.action, CHANGING) and intent.command.seq != FORK_SEQ:
+            self._session.take_checkpoint_to_undo(intent.undo_to)
+        self._carry_out(intent)
 
-    def _carry_out(self, command: Command, step: int, intent: Intent) -> None:
-        branch = self._session.branch
+    def _carry_out(self, intent: Intent, trouble: str | None = None) -> None:
+        branch, command, step = self._session.branch, intent.command, intent.step
         known = branch.journal.outcomes.get(intent.position)
         self._session.position = intent.position
         try:
@@ -149,16 +228,39 @@ class Boundary:
                     f"command {command.seq} of run {branch.id} cannot be repeated at step {step}: "
                     f"{error}"
                 ) from error
-            self._conclude(branch, intent, _failure(command, step, error))
+            self._conclude(branch, intent, failure(command, step, error))
             return
         if isinstance(effect, Future):
             effect.add_done_callback(
-                lambda done: self._conclude(branch, intent, _outcome(command, step, done))
+                lambda done: self._conclude(branch, intent, outcome(command, step, done))
             )
             return
-        self._conclude(branch, intent, _success(command, step, effect), *effect.records)
+        receipt = success(command, step, effect, undo_to=intent.undo_to, no_undo=trouble)
+        self._conclude(branch, intent, receipt, *effect.records)
         if effect.then is not None:
             effect.then()
+
+    # -- receipts -----------------------------------------------------------------------------
+
+    def refuse(self, command: Command, receipt: Receipt) -> None:
+        """End a command that did not act."""
+        branch = self._session.branch
+        branch.journal.refuse(command, receipt)
+        self._report(branch, command, receipt)
+
+    def withdraw_waiting(self, state: CommandState, reason: str, step: int) -> None:
+        """End all scheduled commands that have not acted, and those that nobody looked at yet."""
+        waiting = self._session.agenda.clear()
+        while (command := self.mailbox.take()) is not None:
+            waiting.append(command)
+        for command in waiting:
+            self.withdraw(command, state, reason, step)
+
+    def withdraw(
+        self, command: Command, state: CommandState, reason: str, step: int | None
+    ) -> None:
+        """End a command that waited for its step."""
+        self.refuse(command, receipt_of(command, state, step, reason=reason))
 
     def _conclude(self, branch: Branch, intent: Intent, receipt: Receipt, *more: Record) -> None:
         if intent.position not in branch.journal.outcomes:
@@ -176,19 +278,6 @@ class Boundary:
             *more,
         )
 
-    def settle(self, position: int) -> None:
-        """Conclude what acted before the loaded checkpoint and had no outcome when we crashed."""
-        branch = self._session.branch
-        for intent in branch.journal.intents[:position]:
-            if intent.position in branch.journal.outcomes:
-                continue
-            if isinstance(intent.command.action, TakeCheckpoint):
-                receipt = _checkpoint_outcome(intent, branch.store.manifests())
-            else:
-                reason = "it acted; a full disk and a crash took the values before and after"
-                receipt = _receipt(intent.command, CommandState.APPLIED, intent.step, reason=reason)
-            branch.journal.conclude(intent, receipt)
-
     def report_unreported(self) -> None:
         """Say again what the journal concluded but a crash may have kept from the log."""
         branch = self._session.branch
@@ -197,44 +286,6 @@ class Boundary:
                 self._report(branch, command, receipt)
 
 
-def _checkpoint_outcome(intent: Intent, manifests: Iterable[Manifest]) -> Receipt:
-    """What a crash kept a `checkpoint` command from hearing: whether it is on the disk."""
-    for manifest in manifests:
-        at_its_step = manifest.checkpoint.step == intent.step
-        if at_its_step and manifest.journal_position >= intent.position:
-            return _success(intent.command, intent.step, Effect(after=facts(manifest)))
-    reason = "the process was killed before the checkpoint was written"
-    return _receipt(intent.command, CommandState.FAILED, intent.step, reason=reason)
-
-
-def _outcome(command: Command, step: int, done: "Future[Effect]") -> Receipt:
-    error = done.exception()
-    if error is not None:
-        return _failure(command, step, error)
-    return _success(command, step, done.result())
-
-
-def _success(command: Command, step: int, effect: Effect) -> Receipt:
-    return _receipt(command, CommandState.APPLIED, step, before=effect.before, after=effect.after)
-
-
-def _failure(command: Command, step: int, error: BaseException) -> Receipt:
-    reason = str(error) if isinstance(error, MidcourseError) else f"{type(error).__name__}: {error}"
-    return _receipt(command, CommandState.FAILED, step, reason=reason, faults=_faults(error))
-
-
-def _receipt(command: Command, state: CommandState, step: int, **fields: object) -> Receipt:
-    return Receipt.model_validate(
-        {
-            "run": command.run,
-            "seq": command.seq,
-            "state": state,
-            "step": step,
-            "at": utc_now(),
-            **fields,
-        }
-    )
-
-
-def _faults(error: BaseException) -> list[Fault]:
-    return error.faults if isinstance(error, InvalidInput | CommandRejected) else []
+def _not_journalled(command: Command, step: int, error: OSError) -> Receipt:
+    reason = f"the journal could not be written: {error.strerror or error}"
+    return receipt_of(command, CommandState.FAILED, step, reason=reason)

@@ -74,9 +74,17 @@ class Branch:
         return self.run_file.id
 
     @property
-    def last_seq(self) -> int:
-        """The highest command number that was ever dealt with; 0 if none was."""
-        return max([self.journal.last_seq, *self.receipts_logged])
+    def known_seqs(self) -> set[int]:
+        """The numbers of all commands that were ever dealt with, or wait for their step."""
+        return self.journal.seqs | self.receipts_logged
+
+    @property
+    def heard_up_to(self) -> int:
+        """The command number up to which all were heard of; 0 if none was."""
+        known, seq = self.known_seqs, 0
+        while seq + 1 in known:
+            seq += 1
+        return seq
 
     def _learn_history(self) -> None:
         """What the log says of earlier attempts."""

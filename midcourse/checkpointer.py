@@ -21,6 +21,7 @@ from midcourse.contract.records import (
     Notice,
 )
 from midcourse.errors import MidcourseError, StateUnsupported
+from midcourse.policies.guard import Guard
 from midcourse.version import __version__
 
 Mode = Literal["max", "min"]
@@ -54,19 +55,29 @@ class CheckpointNotWritten(MidcourseError):
 class Checkpointer:
     """Takes checkpoints of one branch."""
 
-    def __init__(self, branch: Branch, attempt: int, keep: int, best: BestSoFar | None) -> None:
+    def __init__(
+        self,
+        branch: Branch,
+        attempt: int,
+        keep: int,
+        best: BestSoFar | None,
+        guard: Guard | None = None,
+    ) -> None:
         self._branch = branch
+        self._guard = guard
         self._attempt = attempt
         self._keep = keep
         self._best = best
         self._best_name: str | None = None
         self._taken: dict[tuple[int, int], Future[Manifest]] = {}
+        self._named: dict[tuple[int, int], str] = {}
         self._names: set[str] = set()
         for manifest in branch.store.manifests():
             done: Future[Manifest] = Future()
             done.set_result(manifest)
             self._taken[manifest.checkpoint.step, manifest.edits] = done
             self._names.add(manifest.checkpoint.name)
+            self._named[manifest.checkpoint.step, manifest.edits] = manifest.checkpoint.name
             if manifest.checkpoint.best:
                 self._best_name = manifest.checkpoint.name
 
@@ -92,10 +103,12 @@ class Checkpointer:
         cursor: Mapping[str, Any],
         parameters: Mapping[str, Any],
         metrics: Mapping[str, float],
+        name: str | None = None,
     ) -> "Future[Manifest]":
         """Capture the state now and have it written.
 
-        A state that was taken before (same step, as many edits) is not written twice.
+        A state that was taken before (same step, as many edits) is not written twice. `name` is
+        what a crash lost: the checkpoint is taken again under the name that the journal knows.
 
         Returns:
             The manifest, once it is on the disk; fails with `CheckpointNotWritten`.
@@ -108,7 +121,10 @@ class Checkpointer:
             return known
         promise: Future[Manifest] = Future()
         self._taken[step, edits] = promise
-        name = self._free_name(step)
+        if name is None or name in self._names:
+            name = self._free_name(step)
+        self._names.add(name)
+        self._named[step, edits] = name
         try:
             capture = self._branch.writer.capture(state())
         except (StateUnsupported, OSError, MemoryError) as error:
@@ -140,7 +156,6 @@ class Checkpointer:
             },
             files={},
         )
-        self._branch.recorder.flush()  # no checkpoint is ahead of its log
 
         def done(written: Manifest | None, error: str | None) -> None:
             if written is None:
@@ -149,7 +164,11 @@ class Checkpointer:
                 self._succeed(promise, written)
 
         folder = self._branch.paths.checkpoint(name)
-        self._branch.writer.write(capture, folder, manifest, self._branch.paths.run_log, done)
+        paths, recorder = self._branch.paths, self._branch.recorder
+        # No checkpoint is ahead of its log; on a GPU, fetching what was logged is not waited for.
+        self._branch.writer.write(
+            capture, folder, manifest, paths.run_log, done, first=recorder.flush
+        )
         return promise
 
     def _free_name(self, step: int) -> str:
@@ -157,8 +176,11 @@ class Checkpointer:
         while name in self._names:
             suffix += 1
             name = f"{checkpoint_name(step)}.{suffix}"
-        self._names.add(name)
         return name
+
+    def name_of(self, step: int, edits: int) -> str:
+        """The name of the checkpoint that was taken of a state."""
+        return self._named[step, edits]
 
     def _succeed(self, promise: "Future[Manifest]", manifest: Manifest) -> None:
         record = manifest.checkpoint
@@ -167,7 +189,12 @@ class Checkpointer:
         self._branch.recorder.record(CheckpointWritten(at=utc_now(), checkpoint=record))
         promise.set_result(manifest)  # whoever wants to pin it does so in here
         try:
-            deleted = self._branch.store.prune(self._keep, self._best_name)
+            wanted = self._branch.journal.undo_points(self._keep)
+            if self._best_name is not None:
+                wanted.add(self._best_name)
+            if self._guard is not None:
+                wanted |= self._guard.wanted_checkpoints(self._branch.store)
+            deleted = self._branch.store.prune(self._keep, wanted)
         except OSError as error:
             message = f"old checkpoints could not be deleted: {error}"
             self._branch.recorder.record(Notice(at=utc_now(), message=message))

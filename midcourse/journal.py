@@ -8,8 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from midcourse.contract.base import Record, utc_now
-from midcourse.contract.commands import FORK_SEQ, Command, Revert
-from midcourse.contract.journal import Intent, JournalLine, Outcome, Refusal, parse_journal_line
+from midcourse.contract.commands import FORK_SEQ, Command, Revert, Undo
+from midcourse.contract.journal import (
+    Intent,
+    JournalLine,
+    Outcome,
+    Refusal,
+    Scheduled,
+    parse_journal_line,
+)
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.errors import JournalUnusable
 
@@ -31,6 +38,7 @@ class Journal:
         self.outcomes: dict[int, Receipt] = {}
         """By the position of the intent."""
         self.refusals: list[Refusal] = []
+        self._scheduled: dict[int, Command] = {}
         self._size = 0
         self._lock = threading.Lock()
         self._file = -1
@@ -56,6 +64,8 @@ class Journal:
                 self.intents.append(line)
             case Outcome():
                 self.outcomes[line.position] = line.receipt
+            case Scheduled():
+                self._scheduled[line.command.seq] = line.command
             case Refusal():
                 self.refusals.append(line)
 
@@ -65,11 +75,27 @@ class Journal:
         return len(self.intents)
 
     @property
-    def last_seq(self) -> int:
-        """The highest command number that was ever dealt with; 0 if none was."""
-        seqs = [intent.command.seq for intent in self.intents]
-        seqs += [refusal.command.seq for refusal in self.refusals]
-        return max(seqs, default=FORK_SEQ)
+    def seqs(self) -> set[int]:
+        """The numbers of all commands that were ever dealt with, or wait for their step."""
+        return self._ended() | set(self._scheduled)
+
+    def knows(self, seq: int, actor: str, step: int) -> bool:
+        """Whether a command of this number and actor was dealt with at this boundary."""
+        acted = [(intent.command, intent.step) for intent in self.intents]
+        refused = [(refusal.command, refusal.receipt.step) for refusal in self.refusals]
+        return any(
+            (command.seq, command.actor, at) == (seq, actor, step)
+            for command, at in (*acted, *refused)
+        )
+
+    def _ended(self) -> set[int]:
+        acted = {intent.command.seq for intent in self.intents}
+        return acted | {refusal.command.seq for refusal in self.refusals}
+
+    def waiting(self) -> list[Command]:
+        """Scheduled commands that have not acted, in order of their numbers."""
+        ended = self._ended()
+        return [command for seq, command in sorted(self._scheduled.items()) if seq not in ended]
 
     @property
     def has_fork_changes(self) -> bool:
@@ -81,7 +107,8 @@ class Journal:
         for intent in self.intents:
             receipt = self.outcomes.get(intent.position)
             action = intent.command.action
-            if isinstance(action, Revert) and receipt and receipt.state is CommandState.APPLIED:
+            applied = receipt is not None and receipt.state is CommandState.APPLIED
+            if isinstance(action, Revert | Undo) and applied:
                 return action.child
         return None
 
@@ -102,13 +129,20 @@ class Journal:
             or self.outcomes[intent.position].state is CommandState.APPLIED
         ]
 
-    def intend(self, step: int, command: Command) -> Intent:
+    def intend(self, step: int, command: Command, undo_to: str | None = None) -> Intent:
         """Write down that a command is about to act.
+
+        Args:
+            step: the boundary at hand.
+            command: what acts.
+            undo_to: the checkpoint that was taken before it, if one was.
 
         Raises:
             OSError: the disk would not take it; the command must not act.
         """
-        intent = Intent(position=self.position + 1, step=step, at=utc_now(), command=command)
+        intent = Intent(
+            position=self.position + 1, step=step, at=utc_now(), command=command, undo_to=undo_to
+        )
         self._append(intent)
         self.intents.append(intent)
         return intent
@@ -120,6 +154,20 @@ class Journal:
             self._append(Outcome(position=intent.position, receipt=receipt))
         except OSError:
             return
+
+    def schedule(self, command: Command) -> None:
+        """Write down that a command waits for its step.
+
+        Raises:
+            OSError: the disk would not take it; the command must not be waited for.
+        """
+        self._append(Scheduled(command=command))
+        self._scheduled[command.seq] = command
+
+    def undo_points(self, count: int) -> set[str]:
+        """The checkpoints that the last `count` changes can be undone to."""
+        names = [intent.undo_to for intent in self.intents if intent.undo_to is not None]
+        return set(names[-count:])
 
     def refuse(self, command: Command, receipt: Receipt) -> None:
         """Write down that a command did not act."""

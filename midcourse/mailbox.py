@@ -1,7 +1,7 @@
 """The mailbox: commands on their way from the link's thread to the step boundary."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from midcourse.contract.commands import Command
 
@@ -19,28 +19,25 @@ class Mailbox:
         self._run: str | None = None
         self._lock = threading.Lock()
         self._waiting: dict[int, Command] = {}
-        self._taken_up_to = 0
+        self._known: set[int] = set()
 
-    def start_after(self, seq: int, run: str) -> None:
-        """Forget everything, and from now on take only numbers above `seq`, for this run alone."""
+    def begin(self, run: str, known: Iterable[int]) -> None:
+        """Forget everything; from now on take commands for this run alone, but those `known`."""
         with self._lock:
             self._waiting.clear()
-            self._taken_up_to = seq
+            self._known = set(known)
             self._run = run
 
     def post(self, command: Command) -> None:
         """Add a command; one that was seen before, or is for a run before this, is dropped."""
         with self._lock:
-            known = command.seq <= self._taken_up_to or command.seq in self._waiting
-            if known or command.run != self._run:
+            if command.seq in self._known or command.run != self._run:
                 return
+            self._known.add(command.seq)
             self._waiting[command.seq] = command
         self._alert()
 
     def take(self) -> Command | None:
         """The waiting command with the lowest number, or None."""
         with self._lock:
-            if not self._waiting:
-                return None
-            self._taken_up_to = min(self._waiting)
-            return self._waiting.pop(self._taken_up_to)
+            return self._waiting.pop(min(self._waiting)) if self._waiting else None

@@ -1,6 +1,7 @@
 """Finding a run's place again: fresh, after a crash, as a fork, or as a revert's child."""
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from midcourse.branch import Branch
@@ -10,11 +11,11 @@ from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason, Manifest
 from midcourse.contract.commands import (
     FORK_SEQ,
+    Changes,
     Command,
+    Fork,
     Pause,
     Resume,
-    Revert,
-    SetParameters,
     Stop,
 )
 from midcourse.contract.names import BEFORE_FIRST_STEP
@@ -23,14 +24,15 @@ from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import Notice, Started
 from midcourse.contract.runs import Origin, RunStatus
 from midcourse.errors import CheckpointUnusable
+from midcourse.receipting import settle
 
 if TYPE_CHECKING:
-    from midcourse.session import Session
+    from midcourse.engine import Engine
 
 logger = logging.getLogger(__name__)
 
 
-def load_place(session: "Session", branch: Branch) -> Manifest | None:
+def load_place(session: "Engine", branch: Branch) -> Manifest | None:
     """Load what the branch goes on from: its last good checkpoint, or that of its origin.
 
     Returns:
@@ -39,6 +41,7 @@ def load_place(session: "Session", branch: Branch) -> Manifest | None:
     Raises:
         CheckpointUnusable: the origin's checkpoint is damaged, or does not fit the program.
         InvalidInput: the fork's changes are not acceptable.
+        Exception: they could not be carried out.
     """
     manifest, state = _last_good(branch)
     origin = branch.run_file.origin
@@ -48,11 +51,18 @@ def load_place(session: "Session", branch: Branch) -> Manifest | None:
         manifest, state = store.load(origin.checkpoint)
     if manifest is None:
         return None
-    session.current_step = session.tracked.load(state)
+    foreign = manifest.checkpoint.run != branch.id
+    warm = foreign and origin is not None and origin.warm_start
+    session.current_step, session.warm_start_report = session.tracked.load(state, warm=warm)
     session.moves += 1
-    if origin is not None and not branch.journal.has_fork_changes and origin.changes:
-        session.parameters.check(origin.changes)
-        branch.journal.intend(session.last_step_of_boundary, _fork_command(branch.id, origin))
+    if origin is None or branch.journal.has_fork_changes:
+        return manifest
+    if origin.changes or origin.warm_start:
+        # What the objects do not take is refused here, before the journal promises it.
+        session.parameters.try_out(session.parameters.check(origin.changes))
+        branch.journal.intend(
+            session.last_step_of_boundary, _fork_command(branch.id, origin), origin.checkpoint
+        )
     return manifest
 
 
@@ -75,12 +85,12 @@ def _fork_command(run: str, origin: Origin) -> Command:
         seq=FORK_SEQ,
         actor=origin.actor,
         accepted_at=utc_now(),
-        action=SetParameters(changes=origin.changes),
+        action=Fork(changes=origin.changes, warm_start=origin.warm_start),
         reason=f"{'revert' if origin.revert else 'fork'} of {origin.run} at {origin.checkpoint}",
     )
 
 
-def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) -> None:
+def adopt(session: "Engine", branch: Branch, loaded: Manifest | None = None) -> None:
     """Make a branch the session's own: take its place, plan its redo, open it for commands.
 
     Args:
@@ -92,15 +102,20 @@ def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) ->
     own = manifest is not None and manifest.checkpoint.run == branch.id
     position = manifest.journal_position if manifest is not None and own else 0
     session.position = position
-    session.edits = manifest.edits if manifest is not None and own else 0
+    session.edits = manifest.edits if manifest is not None else 0
+    if manifest is not None:
+        every = manifest.parameters["train.checkpoint_every"]
+        assert every is None or isinstance(every, str)
+        session.agenda.checkpoint_every = every
     if session.best is not None:
         remembered = manifest.memory.get("best") if manifest is not None and own else None
         session.best.value = remembered if isinstance(remembered, float) else None
         session.best.improved = False
     session.checkpointer = Checkpointer(
-        branch, session.environment.attempt, session.keep, session.best
+        branch, session.environment.attempt, session.keep, session.best, session.guard
     )
-    session.status = _status(branch, position)
+    session.status, pause_after = _status(branch, position)
+    session.agenda.begin(branch.journal.waiting(), pause_after)
     session.boundary.plan_redo(branch.journal.to_redo(position), branch.logged_up_to)
     branch.tracker.start()
     branch.recorder.record(
@@ -116,48 +131,60 @@ def adopt(session: "Session", branch: Branch, loaded: Manifest | None = None) ->
     )
     if session.status is RunStatus.PAUSED:
         session.change_status(RunStatus.PAUSED, "it was paused when it was interrupted")
-    session.boundary.settle(position)
+    settle(branch, position)
     session.boundary.report_unreported()
     session.checkpointer.report_unreported()
     if session.link is not None:
-        session.link.follow(branch.paths, branch.last_seq, heard_out=session.superseded)
+        session.link.follow(branch.paths, branch.heard_up_to, heard_out=session.superseded)
     if manifest is None:
         session.take_checkpoint(CheckpointReason.INITIAL)
         assert session.last_step_of_boundary == BEFORE_FIRST_STEP
 
 
-def _status(branch: Branch, position: int) -> RunStatus:
-    """Paused or stopped, if that was the last thing said before the checkpoint."""
+def _status(branch: Branch, position: int) -> tuple[RunStatus, int | None]:
+    """What was last said before the checkpoint, and after which step the run is to pause."""
     for intent in reversed(branch.journal.intents[:position]):
         receipt = branch.journal.outcomes.get(intent.position)
         if receipt is not None and receipt.state is not CommandState.APPLIED:
             continue
         match intent.command.action:
             case Stop():
-                return RunStatus.STOPPED
+                return RunStatus.STOPPED, None
             case Pause():
-                return RunStatus.PAUSED
-            case Resume():
-                return RunStatus.RUNNING
-    return RunStatus.RUNNING
+                return RunStatus.PAUSED, None
+            case Resume(steps=steps):
+                until = None if steps is None else intent.step + steps
+                return RunStatus.RUNNING, until
+    return RunStatus.RUNNING, None
 
 
-def prepare_child(session: "Session", action: Revert, actor: str) -> tuple[Branch, Manifest]:
+@dataclass(frozen=True)
+class Return:
+    """Where a revert goes back to, and as what."""
+
+    store: CheckpointStore
+    checkpoint: str
+    child: str
+    changes: Changes
+    actor: str
+
+
+def prepare_child(session: "Engine", back: Return) -> tuple[Branch, Manifest]:
     """Open a revert's child and load its place into the live objects.
 
     Raises:
         Exception: it cannot be done; the live objects are as they were, the child is let go.
     """
     parent = session.branch
-    store = parent.find_checkpoint(action.checkpoint)
     wanted = parent.run_file.model_copy(
         update={
-            "id": action.child,
+            "id": back.child,
+            "supersedes": parent.id,
             "origin": Origin(
-                run=store.paths.folder.name,
-                checkpoint=action.checkpoint,
-                changes=action.changes,
-                actor=actor,
+                run=back.store.paths.folder.name,
+                checkpoint=back.checkpoint,
+                changes=back.changes,
+                actor=back.actor,
                 revert=True,
             ),
         }

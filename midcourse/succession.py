@@ -5,7 +5,7 @@ from pathlib import Path
 
 from midcourse.branch import hold, read_run_file
 from midcourse.contract.base import utc_now
-from midcourse.contract.commands import Revert
+from midcourse.contract.commands import Revert, Undo
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CommandDone, StatusChanged
@@ -47,9 +47,10 @@ def _say_last_word(paths: RunPaths, journal: Journal) -> None:
                 return
         log = RunLogWriter(paths.run_log)
         for command, receipt in journal.concluded():
-            if isinstance(command.action, Revert) and receipt.state is CommandState.APPLIED:
+            went_back = isinstance(command.action, Revert | Undo)
+            if went_back and receipt.state is CommandState.APPLIED:
                 log.append(CommandDone(at=utc_now(), command=command, receipt=receipt))
-                log.append(superseded_record(receipt.step, command.action.checkpoint))
+                log.append(superseded_record(receipt.step, str(receipt.after["checkpoint"])))
         log.close()
     finally:
         os.close(lock)

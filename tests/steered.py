@@ -27,7 +27,8 @@ BATCH_SIZE = 32
 STEPS_PER_EPOCH = 10
 
 Plan = Mapping[int, Sequence[dict[str, Any]]]
-"""Step to actions: each is posted before the boundary of that step, as the link would."""
+"""Step to actions: each is posted before the boundary of that step, as the link would. An `at`
+beside the action's own keys schedules it."""
 
 
 def hash_of(*objects: Any) -> str:
@@ -65,6 +66,8 @@ def train(
     checkpoint_every: str | None = "7 steps",
     keep: int = 3,
     watch: Callable[[Session], None] | None = None,
+    replay: str | None = None,
+    policies: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Train from wherever the run stands to its end.
 
@@ -82,6 +85,8 @@ def train(
         run_id=run_id,
         checkpoint_every=checkpoint_every,
         keep=keep,
+        replay=replay,
+        policies=policies,
     ) as run:
         data = torch.randn(SAMPLES, 12, generator=torch.Generator().manual_seed(1))
         labels = (data.sum(1) > 0).long()
@@ -104,7 +109,8 @@ def train(
                     seq=next(numbers),
                     actor="test",
                     accepted_at=utc_now(),
-                    action=action,
+                    action={key: value for key, value in action.items() if key != "at"},
+                    at=action.get("at"),
                 ),
             )
             for step, actions in sorted((plan or {}).items())

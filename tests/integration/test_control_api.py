@@ -164,7 +164,10 @@ def test_metrics_keep_the_first_value_and_come_in_order_of_steps(bench, run):
         ("GET", "/runs/r%00", {}, 404, "no run"),
         ("GET", "/runs/RUN/commands/7", {}, 404, "no command 7; its last is number 0"),
         ("GET", f"/runs/RUN/commands/{10**30}", {}, 404, "no command"),
-        ("GET", "/runs/RUN/commands/-1", {}, 404, "nothing at this address"),
+        ("GET", "/runs/RUN/commands/-1", {}, 404, "no command -1"),
+        ("GET", f"/runs/RUN/commands/-{10**30}", {}, 404, "no command"),
+        ("DELETE", "/runs/RUN/commands/7", {}, 404, "no command 7"),
+        ("DELETE", "/runs/RUN/commands/7?at=step:9", {}, 422, "at: is not a known key"),
         ("POST", "/runs/RUN/explode", {}, 404, "nothing at this address"),
         ("GET", "/runs?status=tired", {}, 422, "status: "),
         ("GET", "/runs?statsu=failed", {}, 422, "statsu: is not a known key"),
@@ -205,7 +208,48 @@ def test_metrics_keep_the_first_value_and_come_in_order_of_steps(bench, run):
         ("POST", "/runs/RUN/fork", {"body": {"checkpoint": "../x"}}, 422, "it has: none yet"),
         ("POST", "/runs/RUN/fork", {"body": {"changes": {"x": 1}}}, 422, "changes.x: is not a"),
         ("POST", "/runs/RUN/revert", {}, 422, "checkpoint: is missing"),
+        ("POST", "/runs/RUN/fork?at=step:9", {}, 422, "at: is not a known key"),
+        ("POST", "/runs/RUN/fork", {"body": {"config": []}}, 422, "config: must be an object"),
+        (
+            "POST",
+            "/runs/RUN/fork",
+            {"body": {"config": {"experiment": "a b"}}},
+            422,
+            "config.experiment: must be letters",
+        ),
+        ("POST", "/runs/RUN/pause?at=500", {}, 422, "at: must be step:N or epoch:N"),
+        ("POST", "/runs/RUN/pause?at=", {}, 422, "at: must be step:N or epoch:N"),
+        ("POST", "/runs/RUN/pause?at=step:-1", {}, 422, "at: must be step:N or epoch:N"),
+        ("POST", "/runs/RUN/pause?at=step:5%0a", {}, 422, "at: must be step:N or epoch:N"),
+        ("POST", f"/runs/RUN/pause?at=epoch:{2**53}", {}, 422, "from 0 to 9007199254740991"),
+        ("POST", "/runs/RUN/pause?dry_run=1", {}, 422, "dry_run: must be true or false"),
+        ("POST", "/runs/RUN/resume", {"body": {"steps": 0}}, 422, "steps: must be at least 1"),
+        ("POST", "/runs/RUN/resume", {"body": {"steps": True}}, 422, "steps: must be a whole"),
+        ("POST", "/runs/RUN/reinitialise", {}, 422, "layers: is missing"),
+        ("POST", "/runs/RUN/reinitialise", {"body": {"layers": []}}, 422, "layers: "),
+        ("POST", "/runs/RUN/reinitialise", {"body": {"layers": "fc"}}, 422, "must be a list"),
+        ("POST", "/runs/RUN/undo", {"body": {"to": 3}}, 422, "to: is not a known key"),
+        ("POST", "/runs/RUN/replay", {"body": {"seed": 3}}, 422, "seed: is not a known key"),
+        ("POST", "/runs/rnobody/replay", {}, 404, "no run 'rnobody'"),
+        ("GET", "/runs/rnobody/journal", {}, 404, "no run 'rnobody'"),
+        ("POST", "/runs/RUN/pause", {"headers": {"Idempotency-Key": ""}}, 422, "Idempotency-Key:"),
+        (
+            "POST",
+            "/runs/RUN/pause",
+            {"headers": {"Idempotency-Key": "x" * 201}},
+            422,
+            "Idempotency-Key: must be 1 to 200",
+        ),
+        ("POST", "/runs/RUN/pause", {"headers": {"Idempotency-Key": "a b"}}, 422, "without spaces"),
+        ("POST", "/runs/RUN/pause", {"headers": {"Idempotency-Key": '"a'}}, 422, "quotation"),
         ("PATCH", "/runs/RUN/params", {}, 422, "names no parameter"),
+        (
+            "PATCH",
+            "/runs/RUN/params",
+            {"body": {"optimizer.lr": {"value": 1, "mode": "nudge"}}},
+            422,
+            "mode must be one of",
+        ),
         ("PATCH", "/runs/RUN/params", {"body": {"optimizer.lr": "true"}}, 422, "must be a number"),
         ("PATCH", "/runs/RUN/params", {"body": {"optimizer.lr": True}}, 422, "not true"),
         ("PATCH", "/runs/RUN/params", {"body": {"optimizer.lr": None}}, 422, "not null"),
@@ -241,6 +285,13 @@ def test_a_fault_of_ours_is_a_500_that_says_nothing_of_the_inside(bench, caplog)
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
     assert "ZeroDivision" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_schema_says_what_may_stand_beside_a_value(bench, run):
+    lr = bench.get(f"/runs/{run.run}/params")["schema"]["properties"]["optimizer.lr"]
+    plain, long = lr["anyOf"]
+    assert plain["exclusiveMinimum"] == 0.0
+    assert long["properties"]["mode"]["enum"] == ["rebase", "override", "scale"]
 
 
 # Commands

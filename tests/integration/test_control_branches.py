@@ -7,6 +7,7 @@ from control_bench import Bench, deleted, metrics, status
 
 from control_api.lifecycle import get_run
 from midcourse.contract import environment
+from midcourse.contract.runs import Origin
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_a_fork_starts_from_the_checkpoint_and_pins_it(bench, parent, wanted, fo
         "run": parent.run,
         "checkpoint": found,
         "changes": {"optimizer.lr": 1.0},
+        "warm_start": False,
         "actor": "admin",
         "revert": False,
     }
@@ -150,7 +152,7 @@ def test_the_changes_of_a_fork_are_its_command_zero(bench, parent):
         "seq": 0,
         "actor": "admin",
         "accepted_at": "2026-01-01T00:00:00Z",
-        "action": {"kind": "set", "changes": {"mixup": 0.5}},
+        "action": {"kind": "fork", "changes": {"mixup": 0.5}},
         "reason": None,
     }
     child.say(child.started(next_step=20), child.done(command, step=19, after={"mixup": 0.5}))
@@ -158,6 +160,183 @@ def test_the_changes_of_a_fork_are_its_command_zero(bench, parent):
     assert (seen["seq"], seen["state"]) == (0, "applied")
     assert bench.get(f"/runs/{child_id}/params")["values"]["mixup"] == 0.5
     assert bench.get(f"/runs/{child_id}")["step"] == 19
+
+
+# An edited model
+
+
+def test_a_fork_may_edit_the_configuration(bench):
+    parent = bench.submit(model={"name": "mlp", "width": 32, "dropout": 0.1}, seed=4)
+    parent.say(parent.started(), parent.checkpoint("step-9"))
+    body = {
+        "checkpoint": "latest",
+        "config": {"model": {"width": 64, "dropout": None}},
+        "changes": {"optimizer.betas": [0.9, 0.99], "mixup": 0.5},
+    }
+    child = bench.post(f"/runs/{parent.run}/fork", body, expect=201)
+    assert child["config"] == {
+        "model": {"name": "mlp", "width": 64},
+        "seed": 4,
+        "experiment": "default",
+    }
+    assert child["origin"]["warm_start"] is True
+    bench.round()
+    spec = bench.launcher.started[-1]
+    assert json.loads(spec.environment[environment.ORIGIN]) == child["origin"]
+    trainer = bench.trainer(child["id"])
+    assert json.loads(trainer.paths.params_file.read_text()) == child["config"]
+    details = {"kept": ["0.bias"], "new": ["0.weight"]}
+    action = {"kind": "fork", "changes": body["changes"], "warm_start": True}
+    fork = trainer.own(0, action, step=9, after={"mixup": 0.5}, details=details)
+    trainer.say(trainer.started(next_step=10), fork)
+    (seen,) = bench.get(f"/runs/{child['id']}/commands")["commands"]
+    assert (seen["receipt"]["details"], seen["action"]) == (details, action)
+    assert bench.get(f"/runs/{child['id']}")["values"]["mixup"] == 0.5
+    assert bench.get(f"/runs/{parent.run}")["config"]["model"]["width"] == 32
+
+
+@pytest.mark.parametrize("config", [{}, {"seed": 4}, {"experiment": None}, {"nothing": None}])
+def test_a_patch_that_changes_nothing_edits_nothing(bench, parent, config):
+    body = {"checkpoint": "latest", "config": config}
+    child = bench.post(f"/runs/{parent.run}/fork", body, expect=201)
+    assert (child["origin"]["warm_start"], child["config"]["seed"]) == (False, 4)
+
+
+def test_a_fork_may_go_to_another_experiment(bench, parent):
+    body = {"config": {"experiment": "other"}}
+    child = bench.post(f"/runs/{parent.run}/fork", body, expect=201)
+    assert (child["experiment"], child["config"]["experiment"]) == ("other", "other")
+
+
+def test_a_forks_dry_run_says_what_would_be_made_and_makes_nothing(bench, parent):
+    path = f"/runs/{parent.run}/fork?dry_run=true"
+    body = {"checkpoint": "best", "changes": {"mixup": 1}, "config": {"seed": 5}}
+    assert bench.post(path, body, expect=200) == {
+        "origin": {
+            "run": parent.run,
+            "checkpoint": "step-9",
+            "changes": {"mixup": 1.0},
+            "warm_start": True,
+            "actor": "admin",
+            "revert": False,
+        },
+        "config": {"seed": 5, "experiment": "default"},
+    }
+    assert bench.post(path, expect=200)["origin"]["checkpoint"] is None
+    bench.post(path, {"checkpoint": "step-1"}, expect=422)
+    bench.post(path, {"changes": {"mixup": 2}}, expect=422)
+    assert len(bench.get("/runs")["runs"]) == 1
+    assert bench.get(f"/runs/{parent.run}/commands")["commands"] == []
+    assert pins(parent, "step-9") == []
+    parent.say(status("finished"))
+    bench.post(path, {"checkpoint": "now"}, expect=409)
+
+
+# Replay
+
+
+def test_a_replay_begins_as_the_run_did_and_is_told_whose_journal_to_take(bench, parent):
+    answer = bench.ask("POST", f"/runs/{parent.run}/replay", {"name": "again"})
+    replay = answer.json
+    assert (answer.status_code, replay["name"], replay["origin"]) == (201, "again", None)
+    assert (replay["replay"], replay["experiment"]) == (parent.run, "default")
+    assert replay["config"] == bench.get(f"/runs/{parent.run}")["config"]
+    assert replay["links"]["replayed"] == f"/api/v1/runs/{parent.run}"
+    bench.round()
+    spec = bench.launcher.started[-1]
+    assert (spec.run_id, spec.environment[environment.REPLAY]) == (replay["id"], parent.run)
+    assert environment.ORIGIN not in spec.environment
+    assert environment.REPLAY not in bench.launcher.started[0].environment
+
+
+def test_a_run_that_has_ended_or_not_begun_can_be_replayed(bench, parent):
+    parent.say(status("finished"))
+    waiting = bench.post("/runs", {"config": {}}, expect=201)["id"]
+    for run in (parent.run, waiting):
+        assert bench.post(f"/runs/{run}/replay", expect=201)["replay"] == run
+
+
+def test_what_takes_a_replays_place_goes_on_with_it_and_a_fork_does_not(bench, parent):
+    run = bench.post(f"/runs/{parent.run}/replay", expect=201)["id"]
+    bench.round()
+    replay = bench.trainer(run)
+    replay.say(replay.started(), replay.checkpoint("step-9"))
+    child = bench.post(f"/runs/{run}/undo", expect=202)["action"]["child"]
+    fork = bench.post(f"/runs/{run}/fork", {"checkpoint": "latest"}, expect=201)
+    assert bench.get(f"/runs/{child}")["replay"] == parent.run
+    assert fork["replay"] is None
+
+
+# Undo
+
+
+def undoing(bench, parent):
+    seen = bench.post(f"/runs/{parent.run}/undo", expect=202)
+    assert seen["links"]["child"] == f"/api/v1/runs/{seen['action']['child']}"
+    return seen["action"]["child"], parent.poll()[-1]
+
+
+def test_an_undo_goes_on_from_the_checkpoint_that_the_trainer_names(bench, parent):
+    child_id, command = undoing(bench, parent)
+    assert command["action"] == {"kind": "undo", "child": child_id}
+    bench.round()
+    waiting = bench.get(f"/runs/{child_id}")
+    assert (waiting["status"], waiting["origin"]["checkpoint"]) == ("queued", None)
+    parent.say(*reverted(parent, command, child_id))
+    child = parent.as_child(child_id)
+    child.say(child.started(next_step=10))
+    seen = bench.get(f"/runs/{child_id}")
+    assert (seen["status"], seen["attempt"]) == ("running", 1)
+    assert (seen["origin"]["run"], seen["origin"]["checkpoint"]) == (parent.run, "step-9")
+    assert bench.get(f"/runs/{parent.run}")["status"] == "superseded"
+
+
+@pytest.mark.parametrize("heard_of", ["the receipt", "the child"])
+def test_an_undo_may_go_back_to_an_ancestors_checkpoint(bench, parent, heard_of):
+    """The child is started again with the origin that it began with, or it would refuse."""
+    body = {"checkpoint": "step-9", "changes": {"mixup": 0.5}}
+    fork_id = bench.post(f"/runs/{parent.run}/fork", body, expect=201)["id"]
+    bench.round()
+    fork = bench.trainer(fork_id)
+    fork.say(fork.started(next_step=10))
+    child_id, command = undoing(bench, fork)
+    told = {"after": {"run": child_id, "checkpoint": "step-9"}}
+    if heard_of == "the receipt":
+        told["details"] = {"checkpoint_run": parent.run}
+    fork.say(fork.done(command, step=30, **told), status("superseded", step=30))
+    child = fork.as_child(child_id)
+    origin = Origin(run=parent.run, checkpoint="step-9", actor="admin", revert=True)
+    if heard_of == "the child":
+        child.say(child.started(next_step=10, origin=origin))
+    fork.end(-9)
+    for _ in range(3):
+        bench.round(later=5)
+    spec = bench.launcher.started[-1]
+    assert (spec.run_id, spec.attempt) == (child_id, 2)
+    assert json.loads(spec.environment[environment.ORIGIN]) == json.loads(origin.to_json())
+    seen = bench.get(f"/runs/{child_id}")
+    assert seen["origin"]["run"] == parent.run
+    assert seen["links"]["parent"] == f"/api/v1/runs/{fork_id}"
+
+
+def test_an_undo_of_nothing_leaves_no_child(bench, parent):
+    child_id, command = undoing(bench, parent)
+    parent.say(parent.done(command, "rejected", reason="nothing was changed"))
+    bench.round()
+    seen = bench.get(f"/runs/{child_id}")
+    assert (seen["status"], seen["error"]) == (
+        "failed",
+        "The undo was rejected: nothing was changed",
+    )
+    assert bench.get(f"/runs/{parent.run}")["status"] == "running"
+
+
+def test_an_undo_that_waits_is_not_started_and_not_taken_for_a_fork(bench, parent):
+    child_id, _ = undoing(bench, parent)
+    bench.post(f"/runs/{child_id}/stop", expect=202)  # once it is there
+    bench.round(later=100)
+    assert bench.get(f"/runs/{child_id}")["status"] == "queued"
+    assert len(bench.launcher.started) == 1
 
 
 # Revert

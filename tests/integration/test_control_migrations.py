@@ -3,8 +3,9 @@ from alembic.migration import MigrationContext
 from control_bench import Bench, metrics
 from sqlalchemy import inspect
 
+from control_api.columns import Base
 from control_api.database import Database
-from control_api.tables import Base
+from control_api.tables import CommandRow, RunRow
 
 
 def test_migrations_make_what_the_code_expects(tmp_path, monkeypatch):
@@ -28,6 +29,38 @@ def test_down_and_up_with_data_in_the_tables(tmp_path):
     bench.database.migrate()  # a second start finds nothing to do
     assert "runs" in inspect(bench.database.engine).get_table_names()
     bench.close()
+
+
+def test_what_the_first_version_stored_is_there_after_the_second(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    database.migrate("0001")
+    with database.engine.execution_options(writes=True).begin() as connection:
+        for statement in FIRST_VERSION.split(";"):
+            connection.exec_driver_sql(statement)
+    for _ in range(2):
+        database.migrate()
+        with database.reading() as session:
+            run, command = session.get_one(RunRow, "rb"), session.get_one(CommandRow, ("ra", 1))
+        assert (run.parent_id, run.replay, run.warm_start) == ("ra", None, False)
+        assert (command.state, command.at, command.dry_run) == ("applied", None, False)
+        database.undo_migrations("0001")
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM runs").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+    database.close()
+
+
+RUN_COLUMNS = """id, experiment, config, desired, status, created_by, created_at, parent_id,
+changes, reverts, pinned, last_seq, live_values, revision, latest, summary, attempt, log_offset"""
+FIRST_VERSION = f"""
+INSERT INTO runs ({RUN_COLUMNS}) VALUES
+('ra', 'e', '{{}}', 'trained', 'running', 'admin', '2026-01-01 00:00:00', NULL,
+'{{}}', 0, 0, 1, '{{}}', 1, '{{}}', '{{}}', 1, 10),
+('rb', 'e', '{{}}', 'trained', 'queued', 'admin', '2026-01-01 00:00:00', 'ra',
+'{{}}', 0, 0, 0, '{{}}', 0, '{{}}', '{{}}', 0, 0);
+INSERT INTO commands (run_id, seq, action, actor, accepted_at, state) VALUES
+('ra', 1, '{{"kind": "pause"}}', 'admin', '2026-01-01 00:00:00', 'applied')
+"""
 
 
 def test_sqlite_is_set_up_for_many_readers_and_keeps_foreign_keys(tmp_path):

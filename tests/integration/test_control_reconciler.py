@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from control_bench import Bench, metrics, status
 
+from control_api.attempts import begin_attempt, open_attempt
 from control_api.bell import Bell
 from control_api.database import Database
 from control_api.folder import write_params
-from control_api.lifecycle import begin_attempt, get_run, open_attempt
+from control_api.lifecycle import get_run
 from control_api.reconciler import Reconciler
 from midcourse.contract import environment
 from midcourse.contract.runs import TrackingStatus

@@ -29,11 +29,12 @@ with (folder / "runlog.jsonl").open("a") as log:
         print(json.dumps(record), file=log, flush=True)
     say(type="started", at=at, attempt=1, run=config, next_step=0, parameters=[], values={})
     step = 0
+    say(type="metrics", time=0.0, step=step, values={"loss": 1.0})
     while not (folder / "finish").exists():
-        say(type="metrics", time=0.0, step=step, values={"loss": 1.0})
-        step += 1
         time.sleep(0.05)
-    say(type="status", at=at, status="finished", step=step - 1)
+        step += 1
+        say(type="metrics", time=0.0, step=step, values={"loss": 1.0})
+    say(type="status", at=at, status="finished", step=step)
 """
 
 SERVE = """

@@ -21,7 +21,7 @@ from midcourse.contract.runs import RunStatus
 from midcourse.errors import JournalUnusable
 from midcourse.handlers import HANDLERS, Handler
 from midcourse.journal import Journal
-from midcourse.live import optimizer as optimizer_module
+from midcourse.live import groups
 from midcourse.session import Session
 
 
@@ -106,11 +106,11 @@ def test_more_epochs_and_fewer(tmp_path: Path) -> None:
 def test_a_change_that_fails_half_way_leaves_the_run_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Any, value: Any) -> None:
-        self._groups[0]["weight_decay"] = 9.0
+    def fail(optimizer: torch.optim.Optimizer, decay: float) -> None:
+        optimizer.param_groups[0]["weight_decay"] = 9.0
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(optimizer_module.WeightDecay, "apply", fail)
+    monkeypatch.setattr(groups, "set_weight_decay", fail)
     both = {"changes": {"optimizer.lr": 0.5, "optimizer.weight_decay": 0.1}}
     run = train(tmp_path, commands={2: [command(1, "set", **both)]})
     receipt = receipts(tmp_path)[1]
@@ -168,7 +168,7 @@ def test_what_was_told_as_failed_is_not_tried_again_by_a_redo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk kept the outcome from the journal; the log has the receipt."""
-    monkeypatch.setattr(optimizer_module.WeightDecay, "apply", _no_space)
+    monkeypatch.setattr(groups, "set_weight_decay", _no_space)
     conclude = Journal._append
 
     def append(self: Journal, record: Any) -> None:
@@ -280,7 +280,7 @@ def test_stop_writes_a_checkpoint_and_ends_the_run_for_good(tmp_path: Path, paus
     assert receipt.after["status"] == "stopped"
     _, tree = CheckpointStore(RunPaths(tmp_path, "r1")).load(receipt.after["checkpoint"])
     assert tree["next_step"] == 4
-    assert 3 not in receipts(tmp_path)
+    assert receipts(tmp_path)[3].state is CommandState.EXPIRED
     assert statuses(tmp_path)[-1] == "stopped"
 
 
@@ -316,8 +316,9 @@ def test_a_checkpoint_on_command_is_told_when_it_is_on_the_disk(tmp_path: Path) 
     told = {seq: receipt.after.get("checkpoint") for seq, receipt in receipts(tmp_path).items()}
     assert told == {1: "step-2", 2: "step-4", 3: None, 4: "step-4.1"}
     store = CheckpointStore(RunPaths(tmp_path, "r1"))
-    assert store.names() == ["step-2", "step-9"]
+    assert store.names() == ["step-2", "step-4", "step-9"]  # pinned; for an undo; the last
     assert store.pinned("step-2")
+    assert not store.pinned("step-4")
     written = {
         r.checkpoint.name: r.checkpoint.state_hash
         for r in records(tmp_path)
@@ -379,7 +380,7 @@ def test_a_revert_goes_on_as_the_child_and_keeps_its_beat(tmp_path: Path) -> Non
     assert receipt.before == {"run": "r1", "step": 8}
     assert receipt.after["run"] == "r2"
     assert receipt.after["checkpoint"] == "step-3"
-    assert list(receipts(tmp_path)) == [1]  # what came after it was for the parent
+    assert states(tmp_path) == {1: "applied", 2: "superseded"}  # it was for the parent
     assert statuses(tmp_path) == ["superseded"]
     assert statuses(tmp_path, "r2") == ["finished"]
     [changes] = receipts(tmp_path, "r2").values()
@@ -451,7 +452,7 @@ def train_into_crash(home: Path) -> None:
 
 def test_fresh_commands_wait_until_what_was_told_is_redone(tmp_path: Path) -> None:
     train_into_crash(tmp_path)
-    train(tmp_path, commands={0: [command(2, "set", **lr(0.7))]})
+    train(tmp_path, commands={3: [command(2, "set", **lr(0.7))]})
     assert receipts(tmp_path)[2].step == 4  # steps 0 to 4 had been told already
     assert receipts(tmp_path)[2].before == {"optimizer.lr": 0.5}
 

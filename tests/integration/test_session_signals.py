@@ -118,7 +118,7 @@ def test_a_signal_in_the_very_moment_of_an_alert_is_no_deadlock(tmp_path: Path) 
     program = """
 import signal, sys
 from midcourse.boundary import Boundary
-boundary = Boundary(None)
+boundary = Boundary(None, None)
 signal.signal(signal.SIGALRM, lambda *_: boundary.alert())
 signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
 for _ in range(100_000):

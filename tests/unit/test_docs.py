@@ -104,7 +104,7 @@ def test_the_api_page_has_every_address_and_no_other(tmp_path):
 
 def addresses(rule: str) -> list[str]:
     """An address as people write it; one for each verb where a rule has several."""
-    rule = rule.replace("<run_id>", "{id}").replace("<int:seq>", "{seq}")
+    rule = rule.replace("<run_id>", "{id}").replace("<int(signed=True):seq>", "{seq}")
     verbs = re.search(r"<any\((.*)\):verb>", rule)
     if verbs is None:
         return [rule]

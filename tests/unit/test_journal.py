@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from midcourse.contract.base import utc_now
-from midcourse.contract.commands import FORK_SEQ, Command
+from midcourse.contract.commands import FORK_SEQ, At, Command
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.errors import JournalUnusable
 from midcourse.journal import Journal
@@ -42,7 +42,7 @@ def test_what_was_written_is_found_again(path: Path) -> None:
     again = Journal(path)
     assert [(intent.position, intent.step) for intent in again.intents] == [(1, 5), (2, 6)]
     assert again.outcomes[1].state is CommandState.APPLIED
-    assert (again.position, again.last_seq) == (2, 3)
+    assert (again.position, again.seqs) == (2, {1, 2, 3})
     assert [done.seq for done, _ in again.concluded()] == [1, 2]
     again.close()
 
@@ -169,7 +169,7 @@ def test_an_outcome_that_does_not_fit_is_kept_in_memory(
     journal.conclude(intent, receipt(1))
     journal.refuse(command(2), receipt(2, CommandState.REJECTED))
     assert journal.outcomes[1].state is CommandState.APPLIED
-    assert journal.last_seq == 2
+    assert journal.seqs == {1, 2}
     assert [intent.command.seq for intent in Journal(path).to_redo(0)] == [1]
 
 
@@ -184,10 +184,32 @@ def test_the_successor_is_the_child_of_a_revert_that_was_applied(path: Path) -> 
     journal.close()
 
 
+def test_a_scheduled_command_waits_until_it_acts_or_is_refused(path: Path) -> None:
+    journal = Journal(path)
+    for seq in (3, 1, 2):
+        journal.schedule(command(seq).model_copy(update={"at": At(step=9)}))
+    journal.intend(9, command(1))
+    journal.refuse(command(2), receipt(2, CommandState.EXPIRED))
+    assert [waiting.seq for waiting in journal.waiting()] == [3]
+    journal.close()
+    again = Journal(path)
+    assert [str(waiting.at) for waiting in again.waiting()] == ["step 9"]
+    assert again.seqs == {1, 2, 3}
+
+
+def test_the_last_changes_know_where_undo_goes(path: Path) -> None:
+    journal = Journal(path)
+    for seq, name in ((1, "step-1"), (2, None), (3, "step-3"), (4, "step-4.1")):
+        journal.intend(seq, command(seq), name)
+    assert journal.undo_points(2) == {"step-3", "step-4.1"}
+    journal.close()
+    assert Journal(path).undo_points(9) == {"step-1", "step-3", "step-4.1"}
+
+
 def test_a_forks_changes_are_known_by_their_number(path: Path) -> None:
     journal = Journal(path)
     assert not journal.has_fork_changes
     journal.intend(5, command(FORK_SEQ, "set", changes={"optimizer.lr": 0.1}))
     assert journal.has_fork_changes
-    assert journal.last_seq == FORK_SEQ
+    assert journal.seqs == {FORK_SEQ}
     journal.close()

@@ -17,7 +17,7 @@ def taken(mailbox: Mailbox) -> list[int]:
 def test_commands_come_in_the_order_of_their_numbers_each_once() -> None:
     alerts: list[int] = []
     mailbox = Mailbox(lambda: alerts.append(1))
-    mailbox.start_after(0, "r1")
+    mailbox.begin("r1", known=())
     for seq in (2, 1, 2, 1):
         mailbox.post(command(seq))
     assert len(alerts) == 2
@@ -29,7 +29,7 @@ def test_commands_come_in_the_order_of_their_numbers_each_once() -> None:
 
 def test_what_was_dealt_with_before_a_restart_is_not_taken_up_again() -> None:
     mailbox = Mailbox(lambda: None)
-    mailbox.start_after(4, "r1")
+    mailbox.begin("r1", known=(1, 2, 3, 4))
     for seq in (3, 4, 5):
         mailbox.post(command(seq))
     assert taken(mailbox) == [5]
@@ -37,9 +37,19 @@ def test_what_was_dealt_with_before_a_restart_is_not_taken_up_again() -> None:
 
 def test_a_late_command_for_the_parent_is_not_the_childs() -> None:
     mailbox = Mailbox(lambda: None)
-    mailbox.start_after(0, "r1")
+    mailbox.begin("r1", known=())
     mailbox.post(command(6))
-    mailbox.start_after(0, "r2")
+    mailbox.begin("r2", known=())
     mailbox.post(command(7))
     mailbox.post(command(1, "r2"))
     assert taken(mailbox) == [1]
+
+
+def test_a_command_that_was_overtaken_on_the_wire_is_not_lost() -> None:
+    mailbox = Mailbox(lambda: None)
+    mailbox.begin("r1", known=())
+    mailbox.post(command(3))
+    assert taken(mailbox) == [3]
+    for seq in (1, 3, 2):
+        mailbox.post(command(seq))
+    assert taken(mailbox) == [1, 2]
