@@ -5,11 +5,21 @@ from flask import Blueprint, Flask
 from control_api import errors, guard, logs
 from control_api.context import KEY, Context
 from control_api.database import Database
-from control_api.resources import checkpoints, commands, health, link, metrics, params, runs
+from control_api.resources import (
+    branches,
+    checkpoints,
+    commands,
+    health,
+    journal,
+    link,
+    metrics,
+    params,
+    runs,
+)
 from control_api.settings import Settings
 from control_api.views import API
 
-RESOURCES = (runs, params, commands, checkpoints, metrics, link)
+RESOURCES = (runs, params, commands, branches, checkpoints, metrics, journal, link)
 
 
 def create_app(settings: Settings, database: Database | None = None) -> Flask:

@@ -6,6 +6,7 @@ A request that was accepted and came to nothing is never answered as a success.
 from flask import Response
 from sqlalchemy.orm import Session
 
+from control_api.asking import Made
 from control_api.bell import run_key
 from control_api.context import context
 from control_api.http import answer
@@ -22,32 +23,46 @@ from control_api.views import command_path, command_view, run_path, run_view
 from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
 from midcourse.contract.runs import RunStatus
 
+_GOOD = (CommandState.APPLIED, CommandState.CHECKED)
 _NOT_BEGUN = (RunStatus.QUEUED, RunStatus.STARTING)
 
 
-def answer_command(row: CommandRow, wait: int) -> Response:
-    """202 with the command; after a wait for its receipt, 200 if it acted.
+def answer_command(made: Made, wait: int) -> Response:
+    """202 with the command; 200 once it has acted or, for a dry run, was found good.
 
     Raises:
         CommandNotApplied: the receipt came and says that it did not act.
     """
     database = context().database
+    assert made.seq is not None
+    key = (made.run, made.seq)
 
     def look() -> CommandRow | None:
         with database.reading() as session:
-            now = session.get_one(CommandRow, (row.run_id, row.seq))
+            now = session.get_one(CommandRow, key)
         return now if now.state in FINAL_STATES else None
 
-    if wait:
-        row = database.bell.await_value(run_key(row.run_id), look, wait) or row
+    row = database.bell.await_value(run_key(made.run), look, wait) if wait else None
+    if row is None:
+        with database.reading() as session:
+            row = session.get_one(CommandRow, key)
     view = command_view(row)
-    if view.receipt is not None and view.state is not CommandState.APPLIED:
+    if view.receipt is not None and view.state not in _GOOD:
         raise CommandNotApplied(view.receipt)
-    headers = _headers(command_path(row.run_id, row.seq), wait)
+    headers = _headers(command_path(*key), wait, made)
     return answer(view, 200 if view.receipt is not None else 202, headers)
 
 
-def answer_new_run(run_id: str, wait: int) -> Response:
+def answer_withdrawal(seq: int, made: Made, wait: int) -> Response:
+    """200 with the command that was withdrawn, or 202 with the one that asks the trainer to."""
+    if made.seq != seq:
+        return answer_command(made, wait)
+    with context().database.reading() as session:
+        view = command_view(session.get_one(CommandRow, (made.run, seq)))
+    return answer(view, 200, _headers(command_path(made.run, seq), wait, made))
+
+
+def answer_new_run(made: Made, wait: int) -> Response:
     """201 with the run; `wait` waits until its trainer takes the first step, or cannot.
 
     Raises:
@@ -55,7 +70,7 @@ def answer_new_run(run_id: str, wait: int) -> Response:
         CommandNotApplied: the checkpoint that it was to start from was not taken.
         RunFailed: it failed otherwise.
     """
-    database = context().database
+    database, run_id = context().database, made.run
 
     def look() -> RunRow | None:
         with database.reading() as session:
@@ -69,7 +84,7 @@ def answer_new_run(run_id: str, wait: int) -> Response:
         if run.status is RunStatus.FAILED:
             raise _why_failed(session, run)
         view = run_view(session, run)
-    return answer(view, 201, _headers(run_path(run_id), wait))
+    return answer(view, 201, _headers(run_path(run_id), wait, made))
 
 
 def _why_failed(session: Session, run: RunRow) -> ApiProblem:
@@ -86,8 +101,10 @@ def _why_failed(session: Session, run: RunRow) -> ApiProblem:
     return RunFailed(f"Run {run.id} was made, and failed: {run.error}", run=run.id)
 
 
-def _headers(location: str, wait: int) -> dict[str, str]:
+def _headers(location: str, wait: int, made: Made) -> dict[str, str]:
     headers = {"Location": location}
     if wait:
         headers["Preference-Applied"] = f"wait={wait}"
+    if made.repeated:
+        headers["Idempotency-Replayed"] = "true"
     return headers

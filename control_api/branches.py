@@ -1,29 +1,26 @@
-"""Forks and reverts: new runs that start from a checkpoint of another."""
+"""Forks, reverts, undos and replays: new runs that come from others."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from control_api.bell import RECONCILER
-from control_api.database import Database, ring_after
-from control_api.lifecycle import (
-    Requester,
-    accept_command,
-    await_revert,
-    get_run,
-    record,
-    require_not_ended,
-)
+from control_api.accepting import accept_command, require_not_ended
+from control_api.asking import Made, Requester, record
+from control_api.children import new_child, new_replay, new_successor
+from control_api.configs import check_experiment, merge_patch
+from control_api.database import Database
+from control_api.lifecycle import get_run
 from control_api.live import check_live
 from control_api.pins import pinned
-from control_api.tables import CheckpointRow, CommandRow, RunRow
-from midcourse.contract.api import ForkRun, RevertRun
-from midcourse.contract.base import Scalar, utc_now
-from midcourse.contract.commands import Revert, TakeCheckpoint
+from control_api.tables import CheckpointRow, RunRow
+from midcourse.contract.api import CommandQuery, ForkPreview, ForkRun, OriginView, RevertRun
+from midcourse.contract.commands import Changes, Revert, TakeCheckpoint, Undo
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import new_run_id
-from midcourse.contract.runs import ENDED, Origin, RunStatus
+from midcourse.contract.runs import ENDED
 
 NOW = "now"
 
@@ -60,9 +57,57 @@ def find_checkpoint(session: Session, run: RunRow, wanted: str) -> str:
     return meanings[wanted]
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a fork is to be."""
+
+    checkpoint: str | None
+    """None: the one that is still to be taken."""
+    changes: Changes
+    experiment: str
+    config: dict[str, Any]
+    warm_start: bool
+
+
+def _plan_fork(session: Session, run_id: str, wanted: ForkRun) -> _Plan:
+    parent = get_run(session, run_id)
+    config = merge_patch(parent.config, wanted.config)
+    experiment = check_experiment(config.setdefault("experiment", parent.experiment))
+    edited = config != parent.config
+    word = wanted.checkpoint or ("latest" if parent.status in ENDED else NOW)
+    if word == NOW:
+        require_not_ended(parent)
+    return _Plan(
+        checkpoint=None if word == NOW else find_checkpoint(session, parent, word),
+        changes=check_live(parent, wanted.changes, "changes.", edited=edited),
+        experiment=experiment,
+        config=config,
+        warm_start=edited,
+    )
+
+
+def preview_fork(database: Database, run_id: str, wanted: ForkRun, by: Requester) -> ForkPreview:
+    """What `fork` would make.
+
+    Raises:
+        UnknownRun, InvalidInput, RunNotReady: it would make nothing.
+    """
+    with database.reading() as session:
+        plan = _plan_fork(session, run_id, wanted)
+    origin = OriginView(
+        run=run_id,
+        checkpoint=plan.checkpoint,
+        changes=plan.changes,
+        warm_start=plan.warm_start,
+        actor=by.actor,
+        revert=False,
+    )
+    return ForkPreview(origin=origin, config=plan.config)
+
+
 def fork(
     database: Database, home: Path, run_id: str, wanted: ForkRun, by: Requester, reason: str | None
-) -> RunRow:
+) -> Made:
     """Make a run that starts from a checkpoint of another, which goes on as it is.
 
     From `now`, the checkpoint is first asked for, and the fork is queued until it is written.
@@ -71,36 +116,35 @@ def fork(
         UnknownRun, InvalidInput, RunNotReady, CheckpointGone: nothing was made.
     """
     with database.reading() as session:
-        parent = get_run(session, run_id)
-        changes = check_live(parent, wanted.changes, "changes.")
-        word = wanted.checkpoint or ("latest" if parent.status in ENDED else NOW)
-        checkpoint = None if word == NOW else find_checkpoint(session, parent, word)
-    if checkpoint is None:
+        plan = _plan_fork(session, run_id, wanted)
+    child_id = new_run_id()
+    columns = {
+        "name": wanted.name,
+        "experiment": plan.experiment,
+        "config": plan.config,
+        "parent_id": run_id,
+        "changes": plan.changes,
+        "warm_start": plan.warm_start,
+    }
+    if plan.checkpoint is None:
         with database.writing() as session:
             parent = get_run(session, run_id, for_change=True)
-            command = accept_command(session, parent, TakeCheckpoint(pin=True), by, reason)
-            child = _new_child(session, parent, new_run_id(), changes, by, wanted.name)
-            child.parent_seq = command.seq
-            record(session, by, "fork", child)
-        return child
-    child_id = new_run_id()
-    with pinned(home, run_id, checkpoint, child_id), database.writing() as session:
+            how = CommandQuery(reason=reason)
+            asked, _ = accept_command(
+                session, parent, TakeCheckpoint(pin=True), by.without_key(), how
+            )
+            child = new_child(session, parent, child_id, by.actor, parent_seq=asked.seq, **columns)
+            return record(session, by, "fork", child)
+    with pinned(home, run_id, plan.checkpoint, child_id), database.writing() as session:
         parent = get_run(session, run_id, for_change=True)
-        child = _new_child(session, parent, child_id, changes, by, wanted.name)
-        child.parent_checkpoint = checkpoint
-        child.pinned = True
-        record(session, by, "fork", child)
-    return child
+        columns |= {"parent_checkpoint": plan.checkpoint, "pinned": True}
+        child = new_child(session, parent, child_id, by.actor, **columns)
+        return record(session, by, "fork", child)
 
 
 def revert(
-    database: Database,
-    home: Path,
-    run_id: str,
-    wanted: RevertRun,
-    by: Requester,
-    reason: str | None,
-) -> CommandRow:
+    database: Database, home: Path, run_id: str, wanted: RevertRun, by: Requester, how: CommandQuery
+) -> Made:
     """Ask a live run to go back to a checkpoint as a new run, in the same process.
 
     Raises:
@@ -111,52 +155,38 @@ def revert(
         require_not_ended(parent)
         changes = check_live(parent, wanted.changes, "changes.")
         checkpoint = find_checkpoint(session, parent, wanted.checkpoint)
-    child_id = new_run_id()
-    with pinned(home, run_id, checkpoint, child_id), database.writing() as session:
+    action = Revert(checkpoint=checkpoint, child=new_run_id(), changes=changes)
+    if how.dry_run:
+        with database.writing() as session:
+            parent = get_run(session, run_id, for_change=True)
+            return accept_command(session, parent, action, by, how)[1]
+    with pinned(home, run_id, checkpoint, action.child), database.writing() as session:
         parent = get_run(session, run_id, for_change=True)
-        action = Revert(checkpoint=checkpoint, child=child_id, changes=changes)
-        command = accept_command(session, parent, action, by, reason)
-        child = _new_child(session, parent, child_id, changes, by, parent.name)
-        child.parent_checkpoint = checkpoint
-        child.parent_seq = command.seq
-        child.reverts = child.pinned = True
-        await_revert(session, parent, child)
-    return command
+        command, made = accept_command(session, parent, action, by, how)
+        new_successor(session, parent, command, checkpoint)
+        return made
 
 
-def origin_of(run: RunRow) -> Origin | None:
-    """Where a run comes from, as its trainer is told; None for one that is no fork."""
-    if run.parent_id is None or run.parent_checkpoint is None:
-        return None
-    return Origin(
-        run=run.parent_id,
-        checkpoint=run.parent_checkpoint,
-        changes=run.changes,
-        actor=run.created_by,
-        revert=run.reverts,
-    )
+def undo(database: Database, run_id: str, by: Requester, how: CommandQuery) -> Made:
+    """Ask a live run to go back to the checkpoint before its last change; it knows which one.
+
+    Raises:
+        UnknownRun, InvalidInput, RunNotReady: nothing was made.
+    """
+    with database.writing() as session:
+        parent = get_run(session, run_id, for_change=True)
+        action = Undo(child=new_run_id())
+        command, made = accept_command(session, parent, action, by, how)
+        if not how.dry_run:
+            new_successor(session, parent, command, None)
+        return made
 
 
-def _new_child(
-    session: Session,
-    parent: RunRow,
-    child_id: str,
-    changes: dict[str, Scalar],
-    by: Requester,
-    name: str | None,
-) -> RunRow:
-    child = RunRow(
-        id=child_id,
-        experiment=parent.experiment,
-        name=name,
-        config=parent.config,
-        status=RunStatus.QUEUED,
-        created_by=by.actor,
-        created_at=utc_now(),
-        parent_id=parent.id,
-        changes=changes,
-    )
-    session.add(child)
-    session.flush()
-    ring_after(session, RECONCILER)
-    return child
+def replay(database: Database, run_id: str, name: str | None, by: Requester) -> Made:
+    """Make a run that begins as another did, and is fed its journal.
+
+    Raises:
+        UnknownRun: nothing was made.
+    """
+    with database.writing() as session:
+        return new_replay(session, get_run(session, run_id), new_run_id(), by, name)

@@ -6,8 +6,8 @@ from typing import cast
 from flask import current_app, g, request
 
 from control_api import guard
+from control_api.asking import Requester
 from control_api.database import Database
-from control_api.lifecycle import Requester
 from control_api.settings import Settings
 
 KEY = "midcourse"

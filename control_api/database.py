@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from control_api.bell import Bell
-from control_api.tables import Base
+from control_api.columns import Base
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30

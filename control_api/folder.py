@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from control_api.branches import origin_of
+from control_api.children import origin_of
 from control_api.launchers.base import RunSpec
 from control_api.settings import Settings
 from control_api.tables import RunRow
@@ -51,6 +51,8 @@ def run_spec(settings: Settings, run: RunRow, token: str) -> RunSpec:
         variables[environment.RUN_NAME] = run.name
     if origin := origin_of(run):
         variables[environment.ORIGIN] = origin.to_json()
+    if run.replay is not None:
+        variables[environment.REPLAY] = run.replay
     return RunSpec(
         run_id=run.id,
         attempt=run.attempt,

@@ -6,19 +6,23 @@ what describes the present (status, values, step) follows the log.
 """
 
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.bell import run_key
+from control_api.children import learn_origin
 from control_api.database import Database, insert_new, ring_after
+from control_api.journal import in_order_of_acting
 from control_api.lifecycle import end_run, get_run, settle_command
+from control_api.metric_values import metric_value, plain_number
+from control_api.own_commands import take_own_command
 from control_api.tables import CheckpointRow, CommandRow, MediaRow, MetricRow, RunRow
-from midcourse.contract.commands import FORK_SEQ
+from midcourse.contract.commands import CHANGING, FORK_SEQ, Action
 from midcourse.contract.link import LOG_CHUNK_BYTES
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
@@ -29,7 +33,6 @@ from midcourse.contract.records import (
     CommandDone,
     MediaLogged,
     Metrics,
-    MetricValue,
     Notice,
     Started,
     StatusChanged,
@@ -38,6 +41,8 @@ from midcourse.contract.records import (
 from midcourse.contract.runs import ENDED, RunStatus
 
 log = logging.getLogger(__name__)
+
+_ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 
 
 def ingest(session: Session, run: RunRow, data: bytes) -> None:
@@ -86,21 +91,6 @@ def _whole_lines(path: Path, offset: int) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def plain_number(value: MetricValue) -> float | None:
-    """A metric's value as the database holds it: NaN is null."""
-    number = float(value)
-    return None if math.isnan(number) else number
-
-
-def metric_value(number: float | None) -> MetricValue:
-    """The inverse of `plain_number`, in the words of JSON."""
-    if number is None:
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    return number
-
-
 class _Batch:
     """The records of one transaction; rows that come in numbers are stored together."""
 
@@ -126,6 +116,8 @@ class _Batch:
         run.started_at = run.started_at or record.at
         if run.status not in ENDED:
             run.status = RunStatus.RUNNING
+        if run.reverts and record.run.origin is not None:
+            learn_origin(run, record.run.origin)
 
     def metrics(self, record: Metrics) -> None:
         for key, value in record.values.items():
@@ -147,25 +139,15 @@ class _Batch:
         if record.total_steps is not None:
             self.run.total_steps = record.total_steps
         if receipt.state is CommandState.APPLIED:
-            declared = {row["name"] for row in self.run.declared or []}
-            read_back = {key: value for key, value in receipt.after.items() if key in declared}
-            self._set_values(self.run.live_values | read_back)
+            self._set_values(self.run.live_values | self._read_back(record.command.action, receipt))
         row = self.session.get(CommandRow, (self.run.id, receipt.seq))
-        if row is None and receipt.seq == FORK_SEQ:
-            # A fork's changes are its first command: it has them from its origin.
-            row = CommandRow(
-                run_id=self.run.id,
-                seq=FORK_SEQ,
-                action=record.command.action.model_dump(mode="json"),
-                reason=record.command.reason,
-                actor=record.command.actor,
-                accepted_at=record.command.accepted_at,
-            )
-            self.session.add(row)
-        if row is None:
+        if row is not None:
+            if row.state not in FINAL_STATES:
+                settle_command(self.session, row, receipt)
+        elif receipt.seq <= FORK_SEQ:
+            take_own_command(self.session, self.run, record.command, receipt)
+        else:
             log.warning("run %s: a receipt for command %d, unknown", self.run.id, receipt.seq)
-        elif row.state not in FINAL_STATES:
-            settle_command(self.session, row, receipt)
 
     def checkpoint_written(self, record: CheckpointWritten) -> None:
         checkpoint = record.checkpoint
@@ -215,16 +197,23 @@ class _Batch:
         Its journal tells it to, and it need not say so again: the receipts are here.
         """
         rows = self.session.scalars(
-            select(CommandRow)
-            .where(CommandRow.run_id == self.run.id, CommandRow.state == CommandState.APPLIED)
-            .order_by(CommandRow.seq)
+            select(CommandRow).where(
+                CommandRow.run_id == self.run.id, CommandRow.state == CommandState.APPLIED
+            )
         )
         values: dict[str, Any] = {}
-        for row in rows:
+        for row in in_order_of_acting(rows):
             receipt = Receipt.model_validate(row.receipt)
-            if row.action["kind"] == "set" and (receipt.step or 0) >= next_step - 1:
-                values |= receipt.after
+            if (receipt.step or 0) >= next_step - 1:
+                values |= self._read_back(_ACTION.validate_python(row.action), receipt)
         return values
+
+    def _read_back(self, action: Action, receipt: Receipt) -> dict[str, Any]:
+        """The live parameters that a receipt tells of."""
+        if not isinstance(action, CHANGING):
+            return {}
+        declared = {row["name"] for row in self.run.declared or []}
+        return {key: value for key, value in receipt.after.items() if key in declared}
 
     def _set_values(self, values: dict[str, Any]) -> None:
         if values != self.run.live_values:

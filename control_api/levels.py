@@ -18,13 +18,14 @@ def forks_that_wait(_now: datetime) -> Select[str]:
     """Forks from now, whose checkpoint is being taken."""
     return _runs(
         RunRow.status == RunStatus.QUEUED,
+        RunRow.reverts.is_(False),
         RunRow.parent_seq.is_not(None),
         RunRow.parent_checkpoint.is_(None),
     )
 
 
 def startable(_now: datetime) -> Select[str]:
-    """Queued, but for forks that await their checkpoint and runs that await their revert."""
+    """Queued, but for forks that await their checkpoint and children that await their revert."""
     return _runs(
         RunRow.status == RunStatus.QUEUED,
         RunRow.reverts.is_(False),

@@ -5,14 +5,11 @@ from typing import Any
 
 from control_api.problems import RunNotReady
 from control_api.tables import RunRow
-from midcourse.contract.base import Scalar
+from midcourse.contract.built_in import BUILT_IN
+from midcourse.contract.commands import Changes
 from midcourse.contract.errors import InvalidInput
-from midcourse.contract.parameters import (
-    BUILT_IN,
-    LiveParameter,
-    check_changes,
-    unknown_parameter,
-)
+from midcourse.contract.live_parameter import LiveParameter
+from midcourse.contract.parameters import check_changes, unknown_parameter
 
 
 def declared_parameters(run: RunRow) -> dict[str, LiveParameter] | None:
@@ -23,8 +20,17 @@ def declared_parameters(run: RunRow) -> dict[str, LiveParameter] | None:
     return {row.name: row for row in rows}
 
 
-def check_live(run: RunRow, changes: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """New values as the run's parameters hold them.
+def check_live(
+    run: RunRow, changes: Mapping[str, Any], prefix: str = "", *, edited: bool = False
+) -> Changes:
+    """Changes in the form that commands carry, with values as the run's parameters hold them.
+
+    Args:
+        run: whose parameters they are.
+        changes: as they were asked for.
+        prefix: of the faults' paths.
+        edited: they are for a run whose configuration is edited, so that it may also have
+            built-in parameters that this one does not have. Its trainer knows.
 
     Raises:
         InvalidInput: with a fault for each name or value that is not acceptable.
@@ -40,12 +46,14 @@ def check_live(run: RunRow, changes: Mapping[str, Any], prefix: str = "") -> dic
                 faults=faults,
             )
         declared = BUILT_IN
+    elif edited:
+        declared = BUILT_IN | declared
     checked, faults = check_changes(declared, changes)
     if faults:
         raise InvalidInput(
             [fault.model_copy(update={"path": prefix + fault.path}) for fault in faults]
         )
-    return checked
+    return {name: change.said for name, change in checked.items()}
 
 
 def changes_schema(run: RunRow) -> dict[str, Any]:

@@ -84,6 +84,12 @@ class RunNotReady(ApiProblem):
     status, slug, title = 409, "run-not-ready", "The run cannot take this now"
 
 
+class CommandNotWithdrawable(ApiProblem):
+    """The command has acted or ended, or is about to act."""
+
+    status, slug, title = 409, "command-not-withdrawable", "The command cannot be withdrawn"
+
+
 class CheckpointGone(ApiProblem):
     """The checkpoint was deleted between being found and being kept."""
 
@@ -114,6 +120,12 @@ class WrongMediaType(ApiProblem):
     """The body is not declared as JSON: browsers can send other types without asking."""
 
     status, slug, title = 415, "wrong-media-type", "The body must be declared as JSON"
+
+
+class KeyReused(ApiProblem):
+    """An `Idempotency-Key` came with another request before."""
+
+    status, slug, title = 422, "idempotency-key-reused", "The key belongs to another request"
 
 
 class ConfigurationRefused(ApiProblem):

@@ -12,25 +12,20 @@ from datetime import datetime
 from sqlalchemy.exc import DataError, OperationalError
 
 from control_api import judge, levels
+from control_api.attempts import begin_attempt, end_attempt, open_attempt
 from control_api.bell import RECONCILER
+from control_api.children import children_in_waiting, origin_of
+from control_api.columns import Desired
 from control_api.database import Database
 from control_api.folder import read_tracking, run_spec, write_params
 from control_api.ingest import ingest_file
 from control_api.launchers.base import Handle, Launcher, LaunchFailed, LaunchStatus
 from control_api.lease import Lease
-from control_api.lifecycle import (
-    begin_attempt,
-    children_in_waiting,
-    end_attempt,
-    end_run,
-    get_run,
-    open_attempt,
-    stop_before_start,
-)
+from control_api.lifecycle import end_run, get_run, stop_before_start
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
 from control_api.settings import Settings
-from control_api.tables import AttemptRow, CommandRow, Desired, RunRow
+from control_api.tables import AttemptRow, CommandRow, RunRow
 from control_api.tokens import give_trainer_token
 from midcourse.contract.base import utc_now
 from midcourse.contract.receipts import CommandState
@@ -230,8 +225,8 @@ class Reconciler:
     def _unpin(self, run_id: str) -> None:
         with self.database.reading() as session:
             run = get_run(session, run_id)
-        if run.parent_id is not None and run.parent_checkpoint is not None:
-            unpin(self.home, run.parent_id, run.parent_checkpoint, run.id)
+        if origin := origin_of(run):
+            unpin(self.home, origin.run, origin.checkpoint, run.id)
         with self.database.writing() as session:
             get_run(session, run_id, for_change=True).pinned = False
 

@@ -3,92 +3,16 @@
 Migrations (`control_api/migrations`) make them; a test holds the two to each other.
 """
 
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Dialect,
-    Enum,
-    Float,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Integer,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-)
-from sqlalchemy import DateTime as SqlDateTime
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Float, ForeignKey, ForeignKeyConstraint, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
 
+from control_api.columns import Base, Desired, Role
+from midcourse.contract.api import MAX_KEY_LENGTH
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.runs import RunStatus
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware time, kept in UTC: SQLite would forget the zone."""
-
-    impl = SqlDateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-def _names_of(kind: type[StrEnum], length: int) -> Enum:
-    return Enum(
-        kind,
-        native_enum=False,
-        length=length,
-        create_constraint=False,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-class Desired(StrEnum):
-    """What people want of a run; the reconciler sees to it."""
-
-    TRAINED = "trained"
-    """To its end."""
-    STOPPED = "stopped"
-    """Not (further): a run that has not begun must not begin."""
-
-
-class Role(StrEnum):
-    """What a token may do."""
-
-    ADMIN = "admin"
-    """Everything, but what belongs to trainers."""
-
-
-class Base(DeclarativeBase):
-    """The base of all rows."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's way)
-        datetime: Moment(),
-        int: BigInteger().with_variant(Integer(), "sqlite"),
-        dict[str, Any]: JSON(none_as_null=True),
-        list[Any]: JSON(none_as_null=True),
-        RunStatus: _names_of(RunStatus, 20),
-        CommandState: _names_of(CommandState, 20),
-        Desired: _names_of(Desired, 20),
-        Role: _names_of(Role, 20),
-    }
-
 
 _RunId = String(63)
 
@@ -110,9 +34,15 @@ class RunRow(Base):
     parent_id: Mapped[str | None] = mapped_column(_RunId, ForeignKey("runs.id"), index=True)
     parent_checkpoint: Mapped[str | None] = mapped_column(String(40))
     parent_seq: Mapped[int | None]
-    """The parent's command that this run comes from: its checkpoint (a fork from now), or its
-    revert."""
+    """The parent's command that this run comes from: its checkpoint (a fork from now), its revert
+    or its undo."""
+    checkpoint_run: Mapped[str | None] = mapped_column(_RunId)
+    """The run that has the checkpoint, if not the parent: an undo may go back to an ancestor's."""
     changes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    warm_start: Mapped[bool] = mapped_column(default=False)
+    """Its configuration was edited: what agrees in name and shape is kept."""
+    replay: Mapped[str | None] = mapped_column(_RunId)
+    """The run whose journal it is fed."""
     reverts: Mapped[bool] = mapped_column(default=False)
     """It takes its parent's place and process; until then it is queued, with attempt 0."""
     pinned: Mapped[bool] = mapped_column(default=False)
@@ -143,7 +73,11 @@ class RunRow(Base):
 
 
 class CommandRow(Base):
-    """A command and its receipt. The number is unique in its run: the primary key sees to it."""
+    """A command and its receipt. The number is unique in its run: the primary key sees to it.
+
+    Those that people asked for are 1, 2, …; what a fork begins with is 0; those that the run gave
+    itself are -1, -2, …
+    """
 
     __tablename__ = "commands"
 
@@ -153,6 +87,9 @@ class CommandRow(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(String(200))
     accepted_at: Mapped[datetime]
+    at: Mapped[dict[str, Any] | None]
+    """When it is to act; null: at the next boundary."""
+    dry_run: Mapped[bool] = mapped_column(default=False)
     state: Mapped[CommandState] = mapped_column(default=CommandState.ACCEPTED)
     delivered_at: Mapped[datetime | None]
     receipt: Mapped[dict[str, Any] | None]
@@ -251,6 +188,21 @@ class AuditRow(Base):
     seq: Mapped[int | None]
 
     __table_args__ = (ForeignKeyConstraint(["run_id", "seq"], ["commands.run_id", "commands.seq"]),)
+
+
+class KeyRow(Base):
+    """An `Idempotency-Key`, and what was made under it. Two of one actor cannot be the same."""
+
+    __tablename__ = "idempotency_keys"
+
+    actor: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(MAX_KEY_LENGTH), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the request: method, address, query and body."""
+    run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"))
+    seq: Mapped[int | None]
+    """The command that was made; null where it was the run."""
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class LeaseRow(Base):

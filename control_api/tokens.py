@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from control_api.tables import Role, TokenRow, TrainerTokenRow
+from control_api.columns import Role
+from control_api.tables import TokenRow, TrainerTokenRow
 from midcourse.contract.base import utc_now
 
 ADMIN = "admin"

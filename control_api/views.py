@@ -5,10 +5,11 @@ from sqlalchemy.orm import Session
 
 from control_api.tables import CheckpointRow, CommandRow, RunRow
 from midcourse.contract.api import CommandView, OriginView, RunView
-from midcourse.contract.commands import Revert
+from midcourse.contract.commands import Revert, Undo
 from midcourse.contract.runs import RunStatus
 
 API = "/api/v1"
+_PARTS = ("params", "commands", "journal", "checkpoints", "metrics")
 
 
 def run_path(run_id: str) -> str:
@@ -44,10 +45,12 @@ def _run_view(run: RunRow, checkpoints: int) -> RunView:
     path = run_path(run.id)
     links = {
         "self": path,
-        **{name: f"{path}/{name}" for name in ("params", "commands", "checkpoints", "metrics")},
+        **{name: f"{path}/{name}" for name in _PARTS},
     }
     if run.parent_id is not None:
         links["parent"] = run_path(run.parent_id)
+    if run.replay is not None:
+        links["replayed"] = run_path(run.replay)
     return RunView.model_validate(
         {
             "id": run.id,
@@ -56,6 +59,7 @@ def _run_view(run: RunRow, checkpoints: int) -> RunView:
             "status": run.status,
             "config": run.config,
             "origin": _origin_view(run),
+            "replay": run.replay,
             "step": run.step,
             "epoch": run.epoch,
             "total_steps": run.total_steps,
@@ -84,9 +88,10 @@ def _origin_view(run: RunRow) -> OriginView | None:
     if run.parent_id is None:
         return None
     return OriginView(
-        run=run.parent_id,
+        run=run.checkpoint_run or run.parent_id,
         checkpoint=run.parent_checkpoint,
         changes=run.changes,
+        warm_start=run.warm_start,
         actor=run.created_by,
         revert=run.reverts,
     )
@@ -108,6 +113,8 @@ def command_view(row: CommandRow) -> CommandView:
             "action": row.action,
             "actor": row.actor,
             "reason": row.reason,
+            "at": row.at,
+            "dry_run": row.dry_run,
             "state": row.state,
             "accepted_at": row.accepted_at,
             "delivered_at": row.delivered_at,
@@ -115,7 +122,7 @@ def command_view(row: CommandRow) -> CommandView:
             "links": {"self": command_path(row.run_id, row.seq), "run": run_path(row.run_id)},
         }
     )
-    if isinstance(view.action, Revert):
+    if isinstance(view.action, Revert | Undo) and not view.dry_run:
         links = {**view.links, "child": run_path(view.action.child)}
         return view.model_copy(update={"links": links})
     return view

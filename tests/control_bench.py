@@ -17,9 +17,10 @@ from control_api.reconciler import Reconciler
 from control_api.settings import Settings
 from control_api.tokens import ensure_admin
 from midcourse.contract import environment
+from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.commands import Command
-from midcourse.contract.parameters import BUILT_IN, LiveParameter
+from midcourse.contract.live_parameter import LiveParameter
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import (
@@ -30,7 +31,7 @@ from midcourse.contract.records import (
     Started,
     StatusChanged,
 )
-from midcourse.contract.runs import RunFile, RunStatus
+from midcourse.contract.runs import Origin, RunFile, RunStatus
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -179,12 +180,14 @@ class BenchTrainer:
         """The process ends."""
         self.bench.launcher.ended[f"{self.run}/{self.attempt}"] = exit_code
 
-    def started(self, *, next_step: int = 0, **values: Any) -> Started:
+    def started(
+        self, *, next_step: int = 0, origin: Origin | None = None, **values: Any
+    ) -> Started:
         own = LiveParameter(name="mixup", type="number", ge=0.0, le=1.0)
         return Started(
             at=NOW,
             attempt=self.attempt,
-            run=RunFile(id=self.run, experiment="digits", seed=0),
+            run=RunFile(id=self.run, experiment="digits", seed=0, origin=origin),
             next_step=next_step,
             total_steps=100,
             parameters=[*BUILT_IN.values(), own],
@@ -217,6 +220,18 @@ class BenchTrainer:
                 run=self.run, seq=command["seq"], state=CommandState(state), at=NOW, **receipt
             ),
         )
+
+    def own(self, seq: int, action: dict[str, Any], **told: Any) -> CommandDone:
+        """The receipt of a command that the run gave itself, or began with."""
+        actor = told.pop("actor", "policy:bench")
+        command = {
+            "run": self.run,
+            "seq": seq,
+            "actor": actor,
+            "accepted_at": told.pop("at", NOW).isoformat(),
+            "action": action,
+        }
+        return self.done(command, **told)
 
 
 def metrics(step: int, **values: Any) -> Metrics:

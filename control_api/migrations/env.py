@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from control_api.tables import Base, Moment
+import control_api.tables  # noqa: F401 (what is to be there)
+from control_api.columns import Base, Moment
 
 
 def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:

@@ -3,30 +3,38 @@
 from flask import Blueprint, Response
 from sqlalchemy import select
 
-from control_api import branches
-from control_api.awaiting import answer_command, answer_new_run
-from control_api.context import context, requester
+from control_api.accepting import accept_command, find_command, withdraw_command
+from control_api.asking import Made, Requester
+from control_api.awaiting import answer_command, answer_withdrawal
+from control_api.context import context
 from control_api.http import answer, preferred_wait, read_body, read_query
-from control_api.lifecycle import accept_command, get_run
-from control_api.problems import UnknownCommand
+from control_api.idempotency import make_once
+from control_api.lifecycle import get_run
 from control_api.tables import CommandRow
 from control_api.views import command_view
 from midcourse.contract.api import (
     CommandQuery,
     CommandsView,
-    ForkRun,
     NoQuery,
     Nothing,
-    RevertRun,
+    ReasonQuery,
+    ReinitialiseLayers,
+    ResumeRun,
 )
-from midcourse.contract.base import MAX_INTEGER
-from midcourse.contract.commands import Action, Pause, Resume, Stop, TakeCheckpoint
+from midcourse.contract.commands import (
+    FORK_SEQ,
+    Action,
+    Pause,
+    Reinitialise,
+    Resume,
+    Stop,
+    TakeCheckpoint,
+)
 
 blueprint = Blueprint("commands", __name__, url_prefix="/runs/<run_id>")
 
 VERBS: dict[str, Action] = {
     "pause": Pause(),
-    "resume": Resume(),
     "stop": Stop(),
     "checkpoint": TakeCheckpoint(pin=True),
 }
@@ -35,63 +43,71 @@ VERBS: dict[str, Action] = {
 
 @blueprint.post(f"/<any({', '.join(VERBS)}):verb>")
 def act(run_id: str, verb: str) -> Response:
-    """Pause, resume, stop, or take a checkpoint."""
+    """Pause, stop, or take a checkpoint."""
     query = read_query(CommandQuery)
     read_body(Nothing)
-    wait = preferred_wait()
-    with context().database.writing() as session:
-        run = get_run(session, run_id, for_change=True)
-        row = accept_command(session, run, VERBS[verb], requester(), query.reason)
-    return answer_command(row, wait)
+    return _ask(run_id, VERBS[verb], query)
 
 
-@blueprint.post("/fork")
-def fork(run_id: str) -> Response:
-    """Make a new run from a checkpoint of this one; answers with the new run."""
+@blueprint.post("/resume")
+def resume(run_id: str) -> Response:
+    """Go on; with `steps`, for so many steps."""
     query = read_query(CommandQuery)
-    wanted = read_body(ForkRun)
-    wait = preferred_wait()
-    here = context()
-    child = branches.fork(
-        here.database, here.settings.home, run_id, wanted, requester(), query.reason
-    )
-    return answer_new_run(child.id, wait)
+    return _ask(run_id, Resume(steps=read_body(ResumeRun).steps), query)
 
 
-@blueprint.post("/revert")
-def revert(run_id: str) -> Response:
-    """Let a new run take this one's place, from a checkpoint on; the command names it."""
+@blueprint.post("/reinitialise")
+def reinitialise(run_id: str) -> Response:
+    """Give layers fresh weights."""
     query = read_query(CommandQuery)
-    wanted = read_body(RevertRun)
+    return _ask(run_id, Reinitialise(layers=read_body(ReinitialiseLayers).layers), query)
+
+
+def _ask(run_id: str, action: Action, query: CommandQuery) -> Response:
     wait = preferred_wait()
-    here = context()
-    row = branches.revert(
-        here.database, here.settings.home, run_id, wanted, requester(), query.reason
-    )
-    return answer_command(row, wait)
+
+    def make(by: Requester) -> Made:
+        with context().database.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            return accept_command(session, run, action, by, query)[1]
+
+    return answer_command(make_once(make), wait)
 
 
 @blueprint.get("/commands")
 def list_commands(run_id: str) -> Response:
-    """All commands of a run, in order."""
+    """All commands of a run: what it began with, then in the order they were asked for."""
     read_query(NoQuery)
-    query = select(CommandRow).where(CommandRow.run_id == run_id).order_by(CommandRow.seq)
+    query = (
+        select(CommandRow)
+        .where(CommandRow.run_id == run_id)
+        .order_by(CommandRow.seq != FORK_SEQ, CommandRow.accepted_at, CommandRow.seq)
+    )
     with context().database.reading() as session:
         get_run(session, run_id)
         views = [command_view(row) for row in session.scalars(query)]
     return answer(CommandsView(commands=views))
 
 
-@blueprint.get("/commands/<int:seq>")
+@blueprint.get("/commands/<int(signed=True):seq>")
 def show_command(run_id: str, seq: int) -> Response:
     """One command with its receipt, as soon as there is one."""
     read_query(NoQuery)
     with context().database.reading() as session:
-        run = get_run(session, run_id)
-        row = session.get(CommandRow, (run_id, seq)) if seq <= MAX_INTEGER else None
-        if row is None:
-            raise UnknownCommand(
-                f"Run {run_id} has no command {seq}; its last is number {run.last_seq}."
-            )
-        view = command_view(row)
+        view = command_view(find_command(session, get_run(session, run_id), seq))
     return answer(view)
+
+
+@blueprint.delete("/commands/<int(signed=True):seq>")
+def withdraw(run_id: str, seq: int) -> Response:
+    """Withdraw a command that has not acted."""
+    query = read_query(ReasonQuery)
+    read_body(Nothing)
+    wait = preferred_wait()
+
+    def make(by: Requester) -> Made:
+        with context().database.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            return withdraw_command(session, run, seq, by, query.reason)
+
+    return answer_withdrawal(seq, make_once(make), wait)

@@ -165,5 +165,7 @@ def _command(row: CommandRow) -> Command:
             "accepted_at": row.accepted_at,
             "action": row.action,
             "reason": row.reason,
+            "at": row.at,
+            "dry_run": row.dry_run,
         }
     )

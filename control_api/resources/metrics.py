@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from control_api.context import context
 from control_api.http import answer, read_query
-from control_api.ingest import metric_value
 from control_api.lifecycle import get_run
+from control_api.metric_values import metric_value
 from control_api.tables import MetricRow
 from midcourse.contract.api import MetricsAnswer, MetricsQuery, Series
 

@@ -4,10 +4,13 @@ import re
 
 from flask import Blueprint, Response, request
 
+from control_api.accepting import accept_command, require_not_ended
+from control_api.asking import Made, Requester
 from control_api.awaiting import answer_command
-from control_api.context import context, requester
+from control_api.context import context
 from control_api.http import answer, preferred_wait, read_object, read_query
-from control_api.lifecycle import accept_command, get_run, require_not_ended
+from control_api.idempotency import make_once
+from control_api.lifecycle import get_run
 from control_api.live import changes_schema, check_live
 from control_api.problems import StaleRevision
 from control_api.tables import RunRow
@@ -39,17 +42,20 @@ def change(run_id: str) -> Response:
     query = read_query(CommandQuery)
     changes = read_object()
     wait = preferred_wait()
-    with context().database.writing() as session:
-        run = get_run(session, run_id, for_change=True)
-        require_not_ended(run)
-        _check_revision(run)
-        if not changes:
-            allowed = list(changes_schema(run)["properties"])
-            message = f"names no parameter to change; there are: {', '.join(allowed)}"
-            raise InvalidInput([Fault(path="", message=message, allowed=list(allowed))])
-        action = SetParameters(changes=check_live(run, changes))
-        row = accept_command(session, run, action, requester(), query.reason)
-    return answer_command(row, wait)
+
+    def make(by: Requester) -> Made:
+        with context().database.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            require_not_ended(run)
+            _check_revision(run)
+            if not changes:
+                allowed = list(changes_schema(run)["properties"])
+                message = f"names no parameter to change; there are: {', '.join(allowed)}"
+                raise InvalidInput([Fault(path="", message=message, allowed=list(allowed))])
+            action = SetParameters(changes=check_live(run, changes))
+            return accept_command(session, run, action, by, query)[1]
+
+    return answer_command(make_once(make), wait)
 
 
 def _check_revision(run: RunRow) -> None:

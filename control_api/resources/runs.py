@@ -1,22 +1,23 @@
 """`/runs`: submit, list, look."""
 
-import re
-
 from flask import Blueprint, Response
 from sqlalchemy import select
 
+from control_api.asking import Made, Requester, record
 from control_api.awaiting import answer_new_run
 from control_api.bell import RECONCILER
-from control_api.context import context, requester
+from control_api.configs import check_experiment
+from control_api.context import context
 from control_api.database import ring_after
 from control_api.http import answer, preferred_wait, read_body, read_query
-from control_api.lifecycle import get_run, record
+from control_api.idempotency import make_once
+from control_api.lifecycle import get_run
 from control_api.tables import RunRow
 from control_api.views import run_view, run_views
 from midcourse.contract.api import NoQuery, RunsAnswer, RunsQuery, SubmitRun
 from midcourse.contract.base import utc_now
 from midcourse.contract.errors import Fault, InvalidInput
-from midcourse.contract.names import EXPERIMENT_PATTERN, new_run_id
+from midcourse.contract.names import new_run_id
 from midcourse.contract.runs import RunStatus
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
@@ -31,20 +32,23 @@ def submit() -> Response:
     wanted = read_body(SubmitRun)
     wait = preferred_wait()
     experiment = _experiment(wanted)
-    with context().database.writing() as session:
-        run = RunRow(
-            id=new_run_id(),
-            experiment=experiment,
-            name=wanted.name,
-            config={**wanted.config, "experiment": experiment},
-            status=RunStatus.QUEUED,
-            created_by=requester().actor,
-            created_at=utc_now(),
-        )
-        session.add(run)
-        record(session, requester(), "submit", run)
-        ring_after(session, RECONCILER)
-    return answer_new_run(run.id, wait)
+
+    def make(by: Requester) -> Made:
+        with context().database.writing() as session:
+            run = RunRow(
+                id=new_run_id(),
+                experiment=experiment,
+                name=wanted.name,
+                config={**wanted.config, "experiment": experiment},
+                status=RunStatus.QUEUED,
+                created_by=by.actor,
+                created_at=utc_now(),
+            )
+            session.add(run)
+            ring_after(session, RECONCILER)
+            return record(session, by, "submit", run)
+
+    return answer_new_run(make_once(make), wait)
 
 
 @blueprint.get("")
@@ -80,10 +84,4 @@ def _experiment(wanted: SubmitRun) -> str:
     if wanted.experiment is not None and inside not in (None, wanted.experiment):
         message = f"is {wanted.experiment!r}, and config.experiment is {inside!r}: give one of them"
         raise InvalidInput([Fault(path="experiment", message=message)])
-    found = wanted.experiment or inside or DEFAULT_EXPERIMENT
-    if not isinstance(found, str) or not re.fullmatch(EXPERIMENT_PATTERN, found):
-        message = "must be letters, digits, dots, dashes and underscores, at most 63 of them"
-        raise InvalidInput(
-            [Fault(path="config.experiment", message=message, allowed=EXPERIMENT_PATTERN)]
-        )
-    return found
+    return check_experiment(wanted.experiment or inside or DEFAULT_EXPERIMENT)

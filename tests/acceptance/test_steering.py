@@ -267,6 +267,111 @@ def test_the_api_stops_and_starts_while_the_trainer_trains(api: ControlApi, stee
     assert steps == list(range(len(steps))), "rows were lost or doubled"
 
 
+def learning_rates(api: ControlApi, run_id: str) -> dict[int, float]:
+    """The rate that each step used."""
+    _, answer = api.curl("GET", f"/api/v1/runs/{run_id}/metrics?keys=train/lr&limit=100000")
+    series = answer["metrics"]["train/lr"]
+    return dict(zip(series["steps"], series["values"], strict=True))
+
+
+def test_an_edit_waits_for_its_step_and_is_made_once(api: ControlApi, steered: str) -> None:
+    paused = api.command(steered, "pause")["step"]
+    path = f"/api/v1/runs/{steered}/params?at=step:{paused + 40}"
+    key = ("own", "-H", "Idempotency-Key: an-edit-of-the-rate")
+    (code, first), (again, second) = (
+        api.curl("PATCH", path, '{"optimizer.lr": 0.03}', *key) for _ in range(2)
+    )
+    assert (code, again, first["seq"]) == (202, 202, second["seq"])
+    code, problem = api.curl("PATCH", path, '{"optimizer.lr": 0.04}', *key)
+    assert (code, problem["type"]) == (422, "/problems/idempotency-key-reused")
+    receipt = api.command(steered, "resume", '{"steps": 60}')
+    assert receipt["after"]["pause_after_step"] == paused + 60
+    wait_for("the pause", lambda: api.run(steered)["status"] == "paused")
+    assert api.run(steered)["step"] == paused + 60
+    _, done = api.curl("GET", f"/api/v1/runs/{steered}/commands/{first['seq']}")
+    assert (done["state"], done["receipt"]["step"]) == ("applied", paused + 40)
+    used = wait_for(
+        "what the last step used",
+        lambda: (rates := learning_rates(api, steered)).get(paused + 60) and rates,
+    )
+    assert (used[paused + 40], used[paused + 41]) == (
+        done["receipt"]["before"]["optimizer.lr"],
+        0.03,
+    )
+    api.command(steered, "resume")
+
+
+def test_a_dry_run_changes_nothing_and_what_waits_is_withdrawn(
+    api: ControlApi, steered: str
+) -> None:
+    before = api.run(steered)
+    wait = ("own", "-H", "Prefer: wait=30")
+    path = f"/api/v1/runs/{steered}"
+    code, tried = api.curl("PATCH", f"{path}/params?dry_run=true", '{"model.dropout": 0.9}', *wait)
+    assert (code, tried["state"]) == (200, "checked")
+    assert tried["receipt"]["after"] == {"model.dropout": 0.9}
+    code, tried = api.curl("POST", f"{path}/undo?dry_run=true", None, *wait)
+    assert (code, tried["state"]) == (200, "checked"), tried
+    assert api.run(steered)["values"] == before["values"]
+    code, waiting = api.curl("POST", f"{path}/stop?at=epoch:99999")
+    assert code == 202
+    own = f"{path}/commands/{waiting['seq']}"
+    wait_for("the delivery", lambda: api.curl("GET", own)[1]["state"] == "delivered")
+    code, cancel = api.curl("DELETE", own, None, *wait)
+    assert (code, cancel["state"]) == (200, "applied"), cancel
+    wait_for("the end of the command", lambda: api.curl("GET", own)[1]["state"] == "cancelled")
+    code, problem = api.curl("DELETE", own)
+    assert (code, problem["type"]) == (409, "/problems/command-not-withdrawable")
+    api.wait_for_step(steered, before["step"] + 1)
+
+
+def test_undo_goes_on_from_before_the_last_change(api: ControlApi) -> None:
+    run_id = api.submit(CONFIG)
+    api.wait_for_step(run_id, 10)
+    changed = api.command(run_id, "change", '{"optimizer.lr": 1.5}')
+    api.wait_for_step(run_id, changed["step"] + 20)
+    undone = api.command(run_id, "undo")
+    child = undone["after"]["run"]
+    assert undone["after"]["checkpoint"] == changed["details"]["undo_to"]
+    assert api.run(run_id)["status"] == "superseded"
+    values = wait_for("the child's values", lambda: api.run(child)["values"])
+    assert values["optimizer.lr"] == changed["before"]["optimizer.lr"]
+    assert api.run(child)["origin"]["checkpoint"] == changed["details"]["undo_to"]
+    api.command(child, "stop")
+    api.wait_for_end(child)
+    used = learning_rates(api, child)
+    assert set(used.values()) == {changed["before"]["optimizer.lr"]}
+    assert min(used) == changed["step"] + 1
+
+
+def test_a_replay_ends_with_the_same_bits(api: ControlApi) -> None:
+    """Over the API alone: an edit that waited for its step, one that was undone, and the rest."""
+    train = {**CONFIG["train"], "epochs": 40, "checkpoint_every": "300 steps"}
+    run_id = api.submit({**CONFIG, "train": train})
+    code, waiting = api.curl(
+        "PATCH", f"/api/v1/runs/{run_id}/params?at=step:100", '{"optimizer.lr": 0.03}'
+    )
+    assert code == 202, waiting
+    api.wait_for_step(run_id, 110)
+    api.command(run_id, "change", '{"model.dropout": 0.5}')
+    child = api.command(run_id, "undo")["after"]["run"]
+    api.command(child, "change", '{"optimizer.momentum": 0.5}')
+    assert api.wait_for_end(child)["status"] == "finished"
+    code, replay = api.curl("POST", f"/api/v1/runs/{child}/replay")
+    assert (code, replay["replay"]) == (201, child)
+
+    def end_of_the_line() -> Any:
+        runs = api.curl("GET", "/api/v1/runs")[1]["runs"]
+        ours = [run for run in runs if run["replay"] == child]
+        return [run for run in ours if run["status"] in ("finished", "failed", "stopped")]
+
+    [last] = wait_for("the end of the replay", end_of_the_line)
+    assert last["status"] == "finished", last["error"]
+    assert api.last_hash(last["id"]) == api.last_hash(child)
+    _, told = api.curl("GET", f"/api/v1/runs/{last['id']}/commands")
+    assert all(command["seq"] <= 0 for command in told["commands"])
+
+
 def test_revert_goes_on_as_a_child_in_the_same_process(api: ControlApi, steered: str) -> None:
     pid = api.trainer_pid(steered)
     receipt = api.command(steered, "checkpoint")

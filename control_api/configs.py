@@ -1,0 +1,34 @@
+"""Configurations, as far as the control API looks into them: it names the experiment in them."""
+
+import re
+from typing import Any
+
+from midcourse.contract.errors import Fault, InvalidInput
+from midcourse.contract.names import EXPERIMENT_PATTERN
+
+
+def check_experiment(name: Any) -> str:
+    """The name of an experiment.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(name, str) or not re.fullmatch(EXPERIMENT_PATTERN, name):
+        message = "must be letters, digits, dots, dashes and underscores, at most 63 of them"
+        raise InvalidInput(
+            [Fault(path="config.experiment", message=message, allowed=EXPERIMENT_PATTERN)]
+        )
+    return name
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """A JSON Merge Patch (RFC 7396): objects merge key by key, null deletes, the rest replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
