@@ -10,7 +10,7 @@ up: .venv/installed
 	@.venv/bin/python -m control_api.up
 
 test: .venv/installed-dev
-	.venv/bin/python -m pytest $(PYTEST)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST)
 
 lint: .venv/installed-dev
 	.venv/bin/ruff format --check .

@@ -89,7 +89,7 @@ class Branch:
     def _learn_history(self) -> None:
         """What the log says of earlier attempts."""
         self.logged_up_to = BEFORE_FIRST_STEP
-        """The last step that the log speaks of: what was said of it must be redone unchanged."""
+        """The last step that the log, or a refusal, speaks of: what was said must stay true."""
         told: dict[int, Receipt] = {}
         self.checkpoints_logged: set[str] = set()
         reader = RunLogReader(self.paths.run_log)
@@ -109,6 +109,9 @@ class Branch:
                             f"run {self.paths.folder.name} is {record.status.value}; "
                             "fork it to go on from one of its checkpoints"
                         )
+        for refusal in self.journal.refusals:
+            if refusal.receipt.step is not None:  # it may be on the disk before the log's lines
+                self.logged_up_to = max(self.logged_up_to, refusal.receipt.step)
         self.receipts_logged = set(told)
         for intent in self.journal.intents:
             # What was told is what happened, also where a full disk kept it from the journal.

@@ -214,10 +214,13 @@ class Engine:
         Returns:
             Its name; or None, and why it could not be taken.
         """
-        promise = self.take_checkpoint(CheckpointReason.BEFORE_CHANGE, name=name)
-        error = promise.exception() if promise.done() else None
+        try:
+            promise = self.take_checkpoint(CheckpointReason.BEFORE_CHANGE, name=name)
+            error = promise.exception() if promise.done() else None
+        except Exception as problem:  # a command is never what ends a training
+            error = problem
         if error is not None:
-            return None, str(error)
+            return None, str(error) or type(error).__name__
         return self.checkpointer.name_of(self.last_step_of_boundary, self.edits), None
 
     def take_checkpoint(

@@ -1,6 +1,8 @@
 """Finding a run's place again: fresh, after a crash, as a fork, or as a revert's child."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +169,24 @@ class Return:
     child: str
     changes: Changes
     actor: str
+
+
+@contextmanager
+def as_it_was(session: "Engine", back: Return) -> Iterator[None]:
+    """Have the live objects in the state that a revert goes back to, for a look at them.
+
+    What a change may be depends on where the run stands. Everything is as it is now afterwards.
+
+    Raises:
+        CheckpointUnusable: the checkpoint is damaged, or does not fit the program.
+    """
+    _, state = back.store.load(back.checkpoint)
+    restore = session.tracked.backup(session.current_step)
+    try:
+        session.tracked.load(state)
+        yield
+    finally:
+        restore()
 
 
 def prepare_child(session: "Engine", back: Return) -> tuple[Branch, Manifest]:

@@ -191,7 +191,7 @@ def _strike_at(place: str) -> None:
 
     place, _, count = place.partition(":")
     if place == "unwritten":
-        WriterProcess.write = lambda *_: None  # type: ignore[method-assign]
+        WriterProcess.write = lambda *_, **__: None  # type: ignore[method-assign]
     owner, name = {
         "unwritten": (Journal, "intend"),
         "journalled": (Journal, "intend"),

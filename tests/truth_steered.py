@@ -125,7 +125,9 @@ class Steered:
         run = self.run
         self.kills += 1
         steps = [it.step for it in read_log(self.home, run) if isinstance(it, Metrics)]
-        steps += [it.step for it in Journal(RunPaths(self.home, run).journal).intents]
+        journal = Journal(RunPaths(self.home, run).journal)
+        steps += [it.step for it in journal.intents]
+        steps += [it.receipt.step for it in journal.refusals if it.receipt.step is not None]
         begun = self.oracle.runs[run].begun
         self._reported[run] = max([begun, *steps])
         self.oracle.crashed(run, self._reported[run])

@@ -81,7 +81,7 @@ def verdict_at(run: Run, runs: Runs, command: Command) -> Verdict:
             scheduled = {"scheduled": str(run.waiting[seq].at)}
             return Verdict(applied, scheduled, {"scheduled": None})
         case Revert() | Undo():
-            return _verdict_of_return(run, runs, command.action, tried=command.dry_run)
+            return _verdict_of_return(run, runs, command.action)
         case Alert():
             return Verdict(applied)
     raise AssertionError(f"unknown: {command.action}")
@@ -101,8 +101,8 @@ def _verdict_of_change(place: Place, changes: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _verdict_of_return(run: Run, runs: Runs, action: Revert | Undo, *, tried: bool) -> Verdict:
-    """A dry run tries the changes on the present state alone."""
+def _verdict_of_return(run: Run, runs: Runs, action: Revert | Undo) -> Verdict:
+    """The changes are judged by the state that is gone back to."""
     if isinstance(action, Revert):
         name, target = action.checkpoint, run.find(action.checkpoint)
     elif run.place.undo:
@@ -113,11 +113,9 @@ def _verdict_of_return(run: Run, runs: Runs, action: Revert | Undo, *, tried: bo
     if target is None or action.child in runs:
         return REJECTED
     if isinstance(action, Revert) and action.changes:
-        for place in (run.place,) if tried else (run.place, target):
-            verdict = _verdict_of_change(place, action.changes)
-            if verdict.state is not CommandState.APPLIED:
-                here = place is run.place
-                return Verdict(verdict.state if here else CommandState.FAILED)
+        verdict = _verdict_of_change(target, action.changes)
+        if verdict.state is not CommandState.APPLIED:
+            return Verdict(verdict.state)
     after = {
         "run": action.child,
         "checkpoint": name,

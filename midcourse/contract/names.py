@@ -13,7 +13,7 @@ RunId = Annotated[str, Field(pattern=RUN_ID_PATTERN)]
 EXPERIMENT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 Experiment = Annotated[str, Field(pattern=EXPERIMENT_PATTERN)]
 
-CHECKPOINT_PATTERN: Final = r"^(initial|step-(0|[1-9][0-9]{0,14})(\.[1-9][0-9]{0,5})?)$"
+CHECKPOINT_PATTERN: Final = r"^(initial|step-(0|[1-9][0-9]{0,14}))(\.[1-9][0-9]{0,5})?$"
 CheckpointName = Annotated[str, Field(pattern=CHECKPOINT_PATTERN)]
 """`initial`, `step-500`, or `step-500.1` where parameters changed while it stood at step 500."""
 
@@ -42,9 +42,8 @@ def checkpoint_step(name: str) -> int:
     """
     if not re.fullmatch(CHECKPOINT_PATTERN, name):
         raise ValueError(f"{name!r} is no checkpoint name; those are 'initial' and 'step-<N>'")
-    if name == "initial":
-        return BEFORE_FIRST_STEP
-    return int(name.removeprefix("step-").partition(".")[0])
+    place = name.partition(".")[0]
+    return BEFORE_FIRST_STEP if place == "initial" else int(place.removeprefix("step-"))
 
 
 class Metric:

@@ -8,7 +8,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.errors import CommandRejected
 from midcourse.handlers.effect import Effect, Handler, action_of, facts
-from midcourse.restore import Return
+from midcourse.restore import Return, as_it_was
 from midcourse.succession import superseded_record
 from midcourse.undo import undo_point
 
@@ -30,7 +30,6 @@ def _undo_to(session: "Engine", command: Command) -> Return:
 def _check_revert(session: "Engine", command: Command) -> None:
     session.branch.writer.drain()  # the checkpoint may be on its way to the disk
     _check(session, _revert_to(session, command))
-    session.parameters.check(action_of(Revert, command).changes)
 
 
 def _check_undo(session: "Engine", command: Command) -> None:
@@ -43,7 +42,8 @@ def _check(session: "Engine", back: Return) -> None:
         raise CommandRejected(f"{back.child} is this run; its child needs an id of its own")
     if RunPaths(session.paths.home, back.child).run_file.exists():
         raise CommandRejected(f"there is a run {back.child} already; the child needs a new id")
-    back.store.load(back.checkpoint)
+    with as_it_was(session, back):
+        session.parameters.check(back.changes)
 
 
 def _revert(session: "Engine", command: Command) -> Effect:
@@ -71,8 +71,6 @@ def _go_back(session: "Engine", back: Return) -> Effect:
 
 
 def _preview_revert(session: "Engine", command: Command) -> Effect:
-    changes = session.parameters.check(action_of(Revert, command).changes)
-    session.parameters.try_out(changes)  # of what it is now, not of what it was then
     return _preview(session, _revert_to(session, command))
 
 
@@ -82,6 +80,8 @@ def _preview_undo(session: "Engine", command: Command) -> Effect:
 
 def _preview(session: "Engine", back: Return) -> Effect:
     before = {"run": session.id, "step": session.last_step_of_boundary}
+    with as_it_was(session, back):
+        session.parameters.try_out(session.parameters.check(back.changes))
     return Effect(before, _facts(back.store, back.checkpoint))
 
 

@@ -16,7 +16,7 @@ from fake_api import TOKEN, Api
 from tiny_run import command, receipts, records, set_up, start, statuses, train
 
 import midcourse
-from midcourse import session as session_module
+from midcourse import engine
 from midcourse.contract.link import LOST_PLACE, WRONG_OFFSET, Heartbeat
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import parse_record
@@ -194,7 +194,7 @@ def test_without_an_api_the_training_is_unhindered_and_the_end_bounded(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.close()
-    monkeypatch.setattr(session_module, "LINK_SECONDS", 0.3)
+    monkeypatch.setattr(engine, "LINK_SECONDS", 0.3)
     began = time.monotonic()
     run = train(tmp_path)
     assert run.last_step == 9
@@ -208,7 +208,7 @@ def test_an_api_that_never_answers_does_not_hold_the_end_either(
 ) -> None:
     silence = threading.Event()
     api.trouble = lambda path: (silence.wait(20), None)[1]
-    monkeypatch.setattr(session_module, "LINK_SECONDS", 0.3)
+    monkeypatch.setattr(engine, "LINK_SECONDS", 0.3)
     began = time.monotonic()
     train(tmp_path)
     assert time.monotonic() - began < 5

@@ -175,7 +175,7 @@ def test_a_revert_that_failed_is_not_tried_at_every_step(
     def fail(*_: Any) -> Any:
         raise OSError("no room for a child")
 
-    monkeypatch.setattr("midcourse.session.prepare_child", fail)
+    monkeypatch.setattr("midcourse.engine.prepare_child", fail)
     train(
         tmp_path,
         "r1",

@@ -474,3 +474,35 @@ def test_what_an_ancestor_did_after_the_fork_is_no_place_to_revert_to(
     assert "step-6" in told[1].reason
     assert told[2].state is CommandState.APPLIED
     assert run.id == "r3"
+
+
+def test_a_reverts_changes_are_judged_by_where_it_goes(tmp_path: Path) -> None:
+    """Two epochs in all are too few in the third epoch, and enough in the first."""
+    epochs = {"changes": {"train.epochs": 2}}
+    run = train(
+        tmp_path,
+        epochs=3,
+        checkpoint_every="2 steps",
+        keep=20,
+        commands={
+            12: [
+                command(1, "revert", checkpoint="step-11", child="r2", **epochs),
+                command(2, "revert", checkpoint="step-3", child="r3", **epochs),
+            ]
+        },
+    )
+    told = receipts(tmp_path)
+    assert told[1].state is CommandState.REJECTED
+    assert "must be at least 3: epoch 2" in told[1].reason
+    assert told[2].state is CommandState.APPLIED
+    assert (run.id, run.last_step) == ("r3", 9)
+
+
+def test_a_refused_revert_leaves_no_trace(tmp_path: Path) -> None:
+    def final(home: Path, commands: Any) -> str:
+        train(home, checkpoint_every="2 steps", keep=20, commands=commands)
+        return CheckpointStore(RunPaths(home, "r1")).manifest("step-9").checkpoint.state_hash
+
+    refused = [command(1, "revert", checkpoint="step-3", child="r2", **lr(-1.0))]
+    assert final(tmp_path / "refused", {6: refused}) == final(tmp_path / "plain", {})
+    assert states(tmp_path / "refused") == {1: "rejected"}

@@ -15,7 +15,7 @@ import torch
 from tiny_run import command, receipts, records, set_up, start, statuses, train
 
 import midcourse
-from midcourse import session as session_module
+from midcourse import engine
 from midcourse.checkpoints.store import CheckpointStore
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import CheckpointWritten, StatusChanged
@@ -154,13 +154,13 @@ def test_leaving_the_loop_early_is_an_end(tmp_path: Path) -> None:
 
 def test_who_lost_the_place_says_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[float] = []
-    close = session_module.Branch.close
+    close = engine.Branch.close
 
     def closing(self: Any, tracker_seconds: float) -> None:
         closed.append(tracker_seconds)
         close(self, tracker_seconds)
 
-    monkeypatch.setattr(session_module.Branch, "close", closing)
+    monkeypatch.setattr(engine.Branch, "close", closing)
     with pytest.raises(PlaceLost, match="run r1 was given to another process; this one ends"):
         train(tmp_path, each=at_step(3, lambda run: run._lose_place()))
     assert statuses(tmp_path) == []
