@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from midcourse.background import make_way
 from midcourse.contract.checkpoints import Manifest, ManifestFile
 
 MESSAGE_BYTES = 150_000
@@ -130,6 +131,7 @@ def _answer(order: dict[str, Any], memory: mmap.mmap) -> dict[str, str]:
 
 def main(descriptor: int) -> None:
     """Carry out orders until the trainer's end of the socket is closed."""
+    make_way()
     for name in (signal.SIGINT, signal.SIGTERM):  # a signal to the group is the trainer's affair
         signal.signal(name, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as channel:

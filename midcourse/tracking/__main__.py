@@ -10,9 +10,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from midcourse.background import make_way
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import Started
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
@@ -21,8 +21,6 @@ from midcourse.tracking.status import StatusBoard, read_status
 from midcourse.tracking.supervisor import EXIT_ANOTHER, EXIT_BEHIND, EXIT_FAILED
 from midcourse.tracking.tracker import NullTracker, Tracker
 from midcourse.tracking.work import Work
-
-NICENESS = 5
 
 logger = logging.getLogger("midcourse.tracking")
 
@@ -37,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = RunPaths(folder.parent.parent, folder.name)
     settings = TrackingSettings.read()
     _log_without_key(settings)
-    with suppress(OSError):
-        os.nice(NICENESS)  # training needs the CPU more
+    make_way()
     try:
         with sole_tracker(paths, lambda: _is_parent(options.parent)):
             return _track(options, paths, settings)

@@ -70,6 +70,13 @@ def test_a_scheduled_epoch_acts_when_it_is_complete(tmp_path: Path) -> None:
     assert told(tmp_path) == {2: ("applied", 4), 1: ("applied", 9)}
 
 
+def test_what_is_due_together_acts_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    late, early = at(2, "set", step=4, **lr(0.2)), at(1, "set", step=4, **lr(0.5))
+    run = train(tmp_path, commands={1: [late], 2: [early]})
+    assert list(told(tmp_path)) == [1, 2]
+    assert run.parameters.values()["optimizer.lr"] == 0.2
+
+
 def test_the_boundary_at_hand_is_not_past(tmp_path: Path) -> None:
     train(tmp_path, commands={4: [at(1, "set", step=4, **lr(0.5)), at(2, "set", epoch=0, **lr(1))]})
     assert told(tmp_path) == {1: ("applied", 4), 2: ("applied", 4)}

@@ -181,3 +181,11 @@ def test_a_change_without_room_for_a_checkpoint_says_that_it_cannot_be_undone(
     assert told[1].state.value == "applied"
     assert told[1].details["undo"].startswith("not possible: ")
     assert told[2].state.value == "rejected"
+
+
+def test_two_changes_before_the_first_step_are_two_states(tmp_path: Path) -> None:
+    changed = train(tmp_path / "two", "r1", plan={-1: [LR, DROPOUT], 9: [undo("r2")]})
+    told = receipts(tmp_path / "two")
+    assert [told[seq].step for seq in (1, 2)] == [-1, -1]
+    assert [told[seq].details["undo_to"] for seq in (1, 2)] == ["initial", "initial.1"]
+    assert changed["hash"] == train(tmp_path / "one", "r1", plan={-1: [LR]})["hash"]
