@@ -20,6 +20,21 @@ def declared_parameters(run: RunRow) -> dict[str, LiveParameter] | None:
     return {row.name: row for row in rows}
 
 
+def shown_values(run: RunRow) -> dict[str, Any]:
+    """The run's values as clients see them: without those that have no meaning now.
+
+    An optimizer without betas, or a schedule without a `gamma`, reads as null. Null is a value of
+    its own where the parameter may be set to it.
+    """
+    # As they are stored: a list of runs has no use for hundreds of checked declarations.
+    meaningless = {row["name"] for row in run.declared or [] if not row.get("nullable")}
+    return {
+        name: value
+        for name, value in run.live_values.items()
+        if value is not None or name not in meaningless
+    }
+
+
 def check_live(
     run: RunRow, changes: Mapping[str, Any], prefix: str = "", *, edited: bool = False
 ) -> Changes:

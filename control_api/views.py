@@ -3,6 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from control_api.live import shown_values
 from control_api.tables import CheckpointRow, CommandRow, RunRow
 from midcourse.contract.api import CommandView, OriginView, RunView
 from midcourse.contract.commands import Revert, Undo
@@ -66,7 +67,7 @@ def _run_view(run: RunRow, checkpoints: int) -> RunView:
             "steps_per_second": run.steps_per_second,
             "eta_seconds": _eta(run),
             "metrics": {name: value for name, (_, value) in sorted(run.latest.items())},
-            "values": run.live_values,
+            "values": shown_values(run),
             "revision": run.revision,
             "attempt": run.attempt,
             "error": run.error,

@@ -63,7 +63,9 @@ def load_place(session: "Engine", branch: Branch) -> Manifest | None:
         # What the objects do not take is refused here, before the journal promises it.
         session.parameters.try_out(session.parameters.check(origin.changes))
         branch.journal.intend(
-            session.last_step_of_boundary, _fork_command(branch.id, origin), origin.checkpoint
+            session.last_step_of_boundary,
+            _fork_command(branch.id, origin),
+            None if origin.warm_start else origin.checkpoint,
         )
     return manifest
 

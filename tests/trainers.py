@@ -11,7 +11,8 @@ from typing import Any
 from steered import Plan, train_in_process
 
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import CommandDone, Metrics
+from midcourse.contract.records import CommandDone, Metrics, StatusChanged
+from midcourse.contract.runs import RunStatus
 from midcourse.runlog import RunLogReader
 
 
@@ -81,3 +82,9 @@ def receipts(home: Path, run_id: str = "r1") -> dict[int, tuple[str, int | None,
             told = (receipt.state.value, receipt.step, receipt.before, receipt.after)
             assert found.setdefault(receipt.seq, told) == told, "a receipt was told in two ways"
     return found
+
+
+def finished(home: Path, run_id: str) -> bool:
+    """Whether the run has said its last word, be its process killed a moment later."""
+    said = [record.status for record in records(home, run_id) if isinstance(record, StatusChanged)]
+    return RunStatus.FINISHED in said

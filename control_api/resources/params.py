@@ -11,7 +11,7 @@ from control_api.context import context
 from control_api.http import answer, preferred_wait, read_object, read_query
 from control_api.idempotency import make_once
 from control_api.lifecycle import get_run
-from control_api.live import changes_schema, check_live
+from control_api.live import changes_schema, check_live, shown_values
 from control_api.problems import StaleRevision
 from control_api.tables import RunRow
 from midcourse.contract.api import CommandQuery, NoQuery, ParametersAnswer
@@ -30,7 +30,7 @@ def show(run_id: str) -> Response:
     body = ParametersAnswer(
         run=run.id,
         revision=run.revision,
-        values=run.live_values,
+        values=shown_values(run),
         parameters_schema=changes_schema(run),
     )
     return answer(body, headers={"ETag": f'"{run.revision}"'})

@@ -197,7 +197,8 @@ class RunView(Record):
     metrics: dict[str, MetricValue]
     """The latest value of each."""
     values: dict[str, JsonValue]
-    """Live parameters, as last read back from the live objects."""
+    """Live parameters, as last read back from the live objects, without those that have no meaning
+    for what the run has chosen."""
     revision: int
     attempt: int
     """How many times a trainer was started for it."""

@@ -127,6 +127,14 @@ def test_runs_are_listed_newest_first_and_filtered(bench):
     assert bench.get("/runs?status=failed")["runs"] == []
 
 
+def test_a_value_that_means_nothing_now_is_not_shown(bench, run):
+    """Null is shown where a parameter may be set to it."""
+    run.say(run.started(**{"optimizer.betas": None, "train.grad_clip": None, "data.noise": None}))
+    shown = {"optimizer.lr": 0.1, "mixup": 0.2, "train.grad_clip": None, "data.noise": None}
+    assert bench.get(f"/runs/{run.run}")["values"] == shown
+    assert bench.get(f"/runs/{run.run}/params")["values"] == shown
+
+
 def test_a_live_run_shows_where_it_is(bench, run):
     run.say(metrics(0, loss=2.0), metrics(1, loss="NaN"), run.checkpoint("step-1"))
     run.beat(step=49, epoch=2, steps_per_second=10.0, total_steps=100)

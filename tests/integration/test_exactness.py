@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from steered import train
-from trainers import Trainers, logged_losses, receipts, records
+from trainers import Trainers, finished, logged_losses, receipts, records
 
 from midcourse.checkpoints.store import CheckpointStore
 from midcourse.contract.paths import RunPaths
@@ -57,17 +57,12 @@ def trainers(tmp_path: Path) -> Iterator[Trainers]:
     made.close()
 
 
-def finished(home: Path) -> bool:
-    said = [record.status for record in records(home, "r1") if isinstance(record, StatusChanged)]
-    return RunStatus.FINISHED in said
-
-
 @pytest.mark.parametrize("moment", range(20))
 def test_killed_at_a_random_moment_and_restarted(
     moment: int, trainers: Trainers, unattended: dict[str, Any]
 ) -> None:
     delay = random.Random(moment).uniform(0.0, 0.6)
-    if trainers.run(kill_after=delay) != 0 and not finished(trainers.folder):
+    if trainers.run(kill_after=delay) != 0 and not finished(trainers.folder, "r1"):
         assert trainers.run() == 0
     if trainers.result.exists():  # else it was killed when all was said
         assert trainers.outcome()["hash"] == unattended["hash"]

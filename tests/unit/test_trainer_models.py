@@ -162,3 +162,16 @@ def test_plateau_lowers_the_rate_when_the_test_loss_stays() -> None:
     for _ in range(3):
         advance_by_loss(scheduler, 1.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_a_hidden_layer_leaves_the_convolutions_as_they_were() -> None:
+    plain, deeper = (MODELS.make("cnn", (1, 8, 8), 10, hidden=hidden) for hidden in (0, 16))
+    before = {name: weight.shape for name, weight in plain.named_parameters()}
+    after = {name: weight.shape for name, weight in deeper.named_parameters()}
+    assert [name for name in before if after[name] == before[name]] == [
+        "0.weight",
+        "0.bias",
+        "3.weight",
+        "3.bias",
+    ]
+    assert deeper(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

@@ -17,11 +17,22 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @MODELS.register("cnn")
-def cnn(shape: tuple[int, int, int], classes: int, *, dropout: float = 0.3) -> nn.Module:
-    """Two 3x3 convolutions of 32 and 64 filters with max-pooling, dropout, one dense layer."""
+def cnn(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    dropout: float = 0.3,
+    hidden: Annotated[int, Field(ge=0, le=65_536)] = 0,
+) -> nn.Module:
+    """Two 3x3 convolutions of 32 and 64 filters with max-pooling, dropout, one dense layer.
+
+    `hidden` units, if any, form another dense layer before it.
+    """
     channels, height, width = shape
     if min(height, width) < 4:
         raise ValueError(f"cnn needs pictures of at least 4x4 pixels, not {height}x{width}")
+    size = 64 * (height // 4) * (width // 4)
+    between = [nn.Linear(size, hidden), nn.ReLU()] if hidden else []
     return nn.Sequential(
         nn.Conv2d(channels, 32, 3, padding=1),
         nn.ReLU(),
@@ -31,7 +42,8 @@ def cnn(shape: tuple[int, int, int], classes: int, *, dropout: float = 0.3) -> n
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(dropout),
-        nn.Linear(64 * (height // 4) * (width // 4), classes),
+        *between,
+        nn.Linear(hidden or size, classes),
     )
 
 
