@@ -1,70 +1,11 @@
-"""The options of schedulers: declaring them, and reading them back from a live scheduler."""
+"""The options of schedulers, read back from a live one."""
 
-import types
-import typing
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from pydantic import JsonValue
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
-
-from midcourse.catalogue.registry import Registry
-from midcourse.contract.live_parameter import LiveParameter
-
-_TYPES: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
-
-
-def declare_options(
-    registry: Registry[LRScheduler], names: Iterable[str]
-) -> dict[str, LiveParameter]:
-    """The options of several schedulers as live parameters, by the option's name.
-
-    An option has the type that all who take it agree on, else `any`: the scheduler's own
-    declaration then decides when the value is applied.
-    """
-    takers: dict[str, dict[str, Any]] = {}
-    for name in names:
-        for option, field in registry.entry(name).options.model_fields.items():
-            takers.setdefault(option, {})[name] = field.annotation
-    return {option: _declare(option, found) for option, found in sorted(takers.items())}
-
-
-def _declare(option: str, takers: dict[str, Any]) -> LiveParameter:
-    kinds = [_kind(annotation) for annotation in takers.values()]
-    kind, choices, _ = kinds[0]
-    if any(other != kind for other, *_ in kinds):
-        kind, choices = "any", None
-    if any(other != choices for _, other, _ in kinds):
-        choices = None
-    return LiveParameter.model_validate(
-        {
-            "name": f"scheduler.{option}",
-            "type": kind,
-            "choices": choices,
-            "nullable": any(nullable for *_, nullable in kinds),
-            "read_back": "the scheduler",
-            "description": (
-                f"Option of {', '.join(sorted(takers))}. Beside `scheduler.name` it belongs to the "
-                "new schedule; alone it changes the present one, whose clock goes on."
-            ),
-        }
-    )
-
-
-def _kind(annotation: Any) -> tuple[str, list[str] | None, bool]:
-    """Type, choices, and whether null is one of the values."""
-    members, nullable = [annotation], False
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = [it for it in get_args(annotation) if it is not types.NoneType]
-        nullable = len(members) < len(get_args(annotation))
-    if len(members) == 1 and get_origin(members[0]) is Literal:
-        choices = list(typing.get_args(members[0]))
-        if all(isinstance(choice, str) for choice in choices):
-            return "string", choices, nullable
-    if len(members) == 1 and members[0] in _TYPES:
-        return _TYPES[members[0]], None, nullable
-    return "any", None, nullable
 
 
 def read_option(scheduler: LRScheduler, option: str) -> JsonValue:

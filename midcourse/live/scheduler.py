@@ -25,11 +25,12 @@ from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.live_parameter import LiveParameter
 from midcourse.errors import CheckpointUnusable
 from midcourse.live import schedules, swap
+from midcourse.live.declare_options import declare_options
 from midcourse.live.keep import keep_optimizer, keep_scheduler
 from midcourse.live.part import Changes, CheckEach, Part, Values, refuse
 from midcourse.live.rehearsal import StandIn, clock, watch_steps
 from midcourse.live.schedule_making import Place, rehearse
-from midcourse.live.schedule_options import declare_options, each, read_option
+from midcourse.live.schedule_options import each, read_option
 from midcourse.live.table import same
 
 NAME = "scheduler.name"
@@ -58,7 +59,12 @@ class SchedulerPart(Part):
                 for name in self._names
                 if name == "constant" or (name in EVALUATED) == measured
             ]
-        self._options = declare_options(self._registry, self._names)
+        self._options = declare_options(
+            self._registry,
+            self._names,
+            note="Beside `scheduler.name` it belongs to the new schedule; alone it changes the "
+            "present one, whose clock goes on.",
+        )
         self._made: tuple[str, dict[str, Any]] | None = None
         self._made_kind: type[LRScheduler] | None = None
         self._own = (type(scheduler), vars(scheduler).copy())
