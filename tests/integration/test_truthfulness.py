@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from truth_api import SteeringApi
 from truth_commands import Draft
-from truth_program import PLACES
+from truth_program import FAULTY_NOISE, PLACES
 from truth_steered import Steered
 
 from midcourse.contract.commands import Command
@@ -38,7 +38,7 @@ COMMANDS = 1000
 SETTINGS = settings(
     derandomize=True,
     deadline=None,
-    max_examples=17,
+    max_examples=28,
     stateful_step_count=50,
     database=None,
     print_blob=False,
@@ -106,6 +106,35 @@ class Truthfulness(RuleBasedStateMachine):
         self._names = 0
         self._story: list[str] = []
         self._steered = self._begin()
+        if self._folder.name == "0":
+            self._tour()
+
+    def _tour(self) -> None:
+        """A bit of everything, once: what is drawn depends on nothing, but what comes of it does.
+
+        A command that needs a checkpoint, or a change to undo, may else meet neither all day.
+        """
+        edit = {"changes": {"noise": 0.2}}
+        for wanted in [
+            [
+                Draft("set", edit),
+                Draft("reinitialise", {"layers": ["head.out"]}),
+                Draft("alert", {"message": "hear"}),
+            ],
+            [Draft("undo", {"child": "new"})],
+            [Draft("set", edit, at=("step", 1)), Draft("set", edit, at=("epoch", 0))],
+            [Draft("set", edit, at=("step", 9)), Draft("cancel", {"number": 1})],
+            [Draft("checkpoint", {"pin": True}), Draft("set", {"changes": {"noise": 2}})],
+            [Draft("set", {"changes": {"noise": FAULTY_NOISE}}), Draft("set", edit, dry_run=True)],
+            [
+                Draft("set", edit, at=("step", 40)),
+                Draft("revert", {"checkpoint": 1, "child": "new", **edit}),
+            ],
+            [Draft("pause"), Draft("resume", {"steps": 20})],
+        ]:
+            self._send(wanted)
+            self.step(3, let_go=True)
+        self._send([Draft("set", edit, at=("step", 40)), Draft("stop")])
 
     def _tell(self, what: str) -> None:
         steered = self._steered

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from midcourse.checkpoints import capture as capture_module
 from midcourse.checkpoints.capture import Capture, SharedMemory
 from midcourse.checkpoints.writing import WriterProcess
 from midcourse.contract.base import utc_now
@@ -90,6 +91,36 @@ def test_a_capture_is_of_its_moment() -> None:
     tree["w"].zero_()
     assert content(capture) == before
     capture.shared.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_two_threads_copy_the_same_bytes_as_one(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = {f"w{each}": torch.randn(each + 1, 50) for each in range(count)}
+    alone = Capture(tree)
+    monkeypatch.setattr(capture_module, "MANY_BYTES", 0)
+    together = Capture(tree)
+    assert content(together) == content(alone)
+    for each in (alone, together):
+        each.shared.close()
+
+
+def test_a_copy_that_fails_on_the_second_thread_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture_module, "MANY_BYTES", 0)
+    copy = capture_module._copy
+    main = threading.current_thread()
+
+    def fail(pairs: Any, **options: Any) -> None:
+        if threading.current_thread() is not main:
+            raise RuntimeError("the memory is bad")
+        copy(pairs, **options)
+
+    monkeypatch.setattr(capture_module, "_copy", fail)
+    with pytest.raises(RuntimeError, match="the memory is bad"):
+        Capture({"a": torch.ones(4), "b": torch.ones(4)})
 
 
 @pytest.fixture
