@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,6 +15,7 @@ import midcourse
 from benchmarks.harness import child_environment, make_parser, print_table, run_child, write_result
 
 TARGETS = {"log, ten device scalars": 5.0, "step boundary, nothing to do": 2.0}
+_YARDSTICK = "for comparison: torch.stack of the ten"
 _CALLS = 200
 """In a row: fewer than what the recorder's thread finds in a quarter of a second."""
 
@@ -22,7 +23,7 @@ _CALLS = 200
 def main() -> None:
     """Measure in a child, print, write."""
     parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     rounds = 5 if given.quick else given.rounds
@@ -55,24 +56,36 @@ def measure(rounds: int) -> list[dict[str, Any]]:
             "log, one device scalar and one float": lambda: run.log({"loss": graph, "lr": 0.1}),
             "log, ten floats": lambda: run.log(dict.fromkeys(scalars, 0.5)),
             "step boundary, nothing to do": run.step,
-            "for comparison: torch.stack of the ten": lambda: torch.stack(ten),
+            _YARDSTICK: lambda: torch.stack(ten),
             "for comparison: ten clones": lambda: [each.clone() for each in ten],
         }
-        return [
-            {"call": name, **_time(function, rounds), "target": TARGETS.get(name)}
-            for name, function in cases.items()
-        ]
+        times = _take_turns(cases, rounds)
+    return [
+        {
+            "call": name,
+            "median us": statistics.median(found),
+            "least us": min(found),
+            "x stack": statistics.median(
+                ours / stack for ours, stack in zip(found, times[_YARDSTICK], strict=True)
+            ),
+            "target us": TARGETS.get(name),
+        }
+        for name, found in times.items()
+    ]
 
 
-def _time(function: Callable[[], Any], rounds: int) -> dict[str, float]:
-    found = []
+def _take_turns(cases: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Microseconds a call, by case, one for each round."""
+    times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
-        begin = time.perf_counter()
-        for _ in range(_CALLS):
-            function()
-        found.append((time.perf_counter() - begin) / _CALLS * 1e6)
-        time.sleep(0.02)
-    return {"median us": statistics.median(found), "least us": min(found)}
+        for name, function in cases.items():
+            function()  # what the case before it left in the caches is not its cost
+            begin = time.perf_counter()
+            for _ in range(_CALLS):
+                function()
+            times[name].append((time.perf_counter() - begin) / _CALLS * 1e6)
+        time.sleep(0.02)  # for the recorder's thread, which is not what is measured
+    return times
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from midcourse.contract.base import utc_now
 from midcourse.contract.media import Bars, ConfusionMatrix, Table
 from midcourse.contract.records import MediaLogged, Notice
 from midcourse.pictures import Images, save_images
-from midcourse.readings import number_at_hand, stack
+from midcourse.readings import numbers_at_hand, stack
 
-_MANY = 6
-"""From so many values on, one copy of all tensors costs less than looking at each."""
+_TENSORS = {torch.Tensor}
 _MEDIA = (ConfusionMatrix, Bars, Table)
 _PLAIN: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
@@ -45,12 +44,14 @@ class Logbook:
         Raises:
             TypeError: a value is none of these.
         """
-        few = len(values) < _MANY
-        if not few:
-            given = tuple(values.values())
-            # Device scalars alone are common, and can be fast; a glance tells most other cases.
-            alone = type(given[0]) is not float and type(given[-1]) is not float
-            if alone and (stacked := stack(given)) is not None:
+        given = tuple(values.values())
+        if set(map(type, given)) == _TENSORS:  # common, and worth being fast
+            if (numbers_read := numbers_at_hand(given)) is not None:
+                if self._best is not None:
+                    self._see(step, dict(zip(values, numbers_read, strict=True)))
+                self._find_branch().recorder.numbers(step, tuple(values), numbers_read)
+                return
+            if len(given) > 1 and (stacked := stack(given)) is not None:
                 if self._best is not None:
                     self._see(step, values)
                 self._find_branch().recorder.row(step, tuple(values), stacked)
@@ -60,8 +61,8 @@ class Logbook:
         for name, value in values.items():
             if type(value) is float:
                 plain[name] = value
-            elif few and (number := number_at_hand(value)) is not None:
-                plain[name] = number
+            elif type(value) is torch.Tensor and (read := numbers_at_hand((value,))):
+                plain[name] = read[0]
             elif _is_scalar(value):
                 tensors[name] = value
             elif isinstance(value, numbers.Real):  # numpy's too, whose repr is not a float's

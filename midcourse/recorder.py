@@ -67,6 +67,10 @@ class Recorder:
         """
         self._rows.append((time.time(), step, names, (), (reading(values),)))
 
+    def numbers(self, step: int, names: tuple[str, ...], values: tuple[float, ...]) -> None:
+        """Take as many numbers of one step as there are names."""
+        self._rows.append((time.time(), step, names, values, ()))
+
     def metrics(
         self, step: int, numbers: Mapping[str, float], tensors: Mapping[str, torch.Tensor]
     ) -> None:

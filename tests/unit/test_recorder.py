@@ -19,6 +19,7 @@ from midcourse.branch import Branch
 from midcourse.contract.base import utc_now
 from midcourse.contract.records import Metrics, Notice, parse_record
 from midcourse.logbook import Logbook
+from midcourse.readings import numbers_at_hand
 from midcourse.recorder import SHIP_EVERY, Recorder
 from midcourse.runlog import RunLogReader, RunLogWriter, metrics_lines
 
@@ -57,7 +58,7 @@ def log(
 ) -> Iterator[Log]:
     """A log that takes tensors as what they are, in the host's memory; or as if on a device."""
     if request.param == "on a device":
-        monkeypatch.setattr(logbook, "number_at_hand", lambda _: None)
+        monkeypatch.setattr(logbook, "numbers_at_hand", lambda _: None)
     made = Log(tmp_path / "runlog.jsonl")
     yield made
     made.recorder.close()
@@ -106,6 +107,12 @@ def test_no_tensor_is_read_in_the_loop(
             log.log(step, values)
     assert reads.calls == []
     assert len(log.read()) == 5
+
+
+def test_what_is_not_in_the_hosts_memory_is_not_read() -> None:
+    here, elsewhere = torch.tensor(1.0), torch.empty((), device="meta")
+    assert numbers_at_hand((here,)) == (1.0,)
+    assert numbers_at_hand((here, elsewhere)) is None
 
 
 def test_the_proof_that_nothing_is_read_can_fail() -> None:
