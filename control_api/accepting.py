@@ -3,13 +3,11 @@
 from sqlalchemy.orm import Session
 
 from control_api.asking import Made, Requester, record
-from control_api.bell import RECONCILER, run_key
 from control_api.columns import Desired
-from control_api.database import ring_after
 from control_api.lifecycle import is_wish_to_stop, settle_command
 from control_api.problems import CommandNotWithdrawable, RunNotReady, UnknownCommand
 from control_api.tables import CommandRow, RunRow
-from midcourse.contract.api import CommandQuery
+from midcourse.contract.api.commands import CommandQuery
 from midcourse.contract.base import MAX_INTEGER, utc_now
 from midcourse.contract.commands import Action, At, Cancel, SetParameters
 from midcourse.contract.errors import Fault, InvalidInput
@@ -62,9 +60,7 @@ def accept_command(
         run.revision += 1
     if is_wish_to_stop(row):
         run.desired = Desired.STOPPED
-        ring_after(session, RECONCILER)  # if it has not begun, nobody else will take the command
     made = record(session, by, action.kind, run, row.seq)
-    ring_after(session, run_key(run.id))
     return row, made
 
 

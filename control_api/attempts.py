@@ -5,8 +5,6 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from control_api.bell import run_key
-from control_api.database import ring_after
 from control_api.tables import AttemptRow, RunRow
 from control_api.tokens import revoke_trainer_tokens
 from midcourse.contract.base import utc_now
@@ -20,7 +18,6 @@ def begin_attempt(session: Session, run: RunRow, launcher: str, at: datetime) ->
     run.heartbeat_at = None
     attempt = AttemptRow(run_id=run.id, number=run.attempt, launcher=launcher, started_at=at)
     session.add(attempt)
-    ring_after(session, run_key(run.id))
     return attempt
 
 
@@ -50,7 +47,6 @@ def end_attempt(
         revoke_trainer_tokens(session, run.id)
     else:  # an attempt that lives on unseen must be able to hear that it has lost its place
         run.status = RunStatus.INTERRUPTED
-    ring_after(session, run_key(run.id))
 
 
 def move_attempt(session: Session, parent: RunRow, child: RunRow) -> None:

@@ -1,20 +1,22 @@
 """The bell: how one thread tells others in this process that a row they wait for has changed.
 
-It is a hint, not a truth: whoever waits also looks at the database from time to time, since the
-change may come from another process.
+It is a hint, not a truth: whoever waits also looks at the database from time to time. Changes that
+other processes make ring here, too, once `control_api.event_tail` has seen them.
 """
 
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
-"""How late, at the most, a change made in another process is seen."""
+"""How often a waiter looks though nothing rang, where nobody tails the events."""
 
 RECONCILER = "reconciler"
+EVENTS = "events"
 
 
 def run_key(run_id: str) -> str:
@@ -23,11 +25,13 @@ def run_key(run_id: str) -> str:
 
 
 class Bell:
-    """Rings by key; threads wait for the next ring of theirs."""
+    """Rings by key; threads wait for the next ring of theirs, and no others wake."""
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._rings: dict[str, int] = {}
+    def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
+        self._look_seconds = look_seconds
+        self._lock = threading.Lock()
+        self._rings: Counter[str] = Counter()
+        self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._silenced = False
 
     @property
@@ -37,27 +41,38 @@ class Bell:
 
     def count(self, key: str) -> int:
         """How often the key has rung; read it before looking at what might change."""
-        with self._condition:
-            return self._rings.get(key, 0)
+        return self._rings[key]
 
     def ring(self, key: str) -> None:
         """Wake those who wait for the key."""
-        with self._condition:
-            self._rings[key] = self._rings.get(key, 0) + 1
-            self._condition.notify_all()
+        with self._lock:
+            self._rings[key] += 1
+            for waiter in self._waiting.pop(key, ()):
+                waiter.set()
 
     def wait(self, key: str, heard: int, seconds: float) -> None:
         """Return when the key has rung since `heard` was counted, or the time is over."""
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._silenced or self._rings.get(key, 0) != heard, seconds
-            )
+        waiter = threading.Event()
+        with self._lock:
+            if self._silenced or self._rings[key] != heard:
+                return
+            self._waiting[key].add(waiter)
+        if waiter.wait(seconds):
+            return
+        with self._lock:
+            left = self._waiting.get(key, set())
+            left.discard(waiter)
+            if not left:
+                self._waiting.pop(key, None)
 
     def silence(self) -> None:
         """Wake everybody for good. Signal handlers must not call this: it takes a lock."""
-        with self._condition:
+        with self._lock:
             self._silenced = True
-            self._condition.notify_all()
+            for waiters in self._waiting.values():
+                for waiter in waiters:
+                    waiter.set()
+            self._waiting.clear()
 
     def await_value(self, key: str, look: Callable[[], T | None], seconds: float) -> T | None:
         """Look, and look again at each ring, until there is a value or the time is over."""
@@ -68,4 +83,4 @@ class Bell:
             left = deadline - time.monotonic()
             if value is not None or left <= 0 or self._silenced:
                 return value
-            self.wait(key, heard, min(left, LOOK_SECONDS))
+            self.wait(key, heard, min(left, self._look_seconds))

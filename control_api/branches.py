@@ -16,7 +16,9 @@ from control_api.lifecycle import get_run
 from control_api.live import check_live
 from control_api.pins import pinned
 from control_api.tables import CheckpointRow, RunRow
-from midcourse.contract.api import CommandQuery, ForkPreview, ForkRun, OriginView, RevertRun
+from midcourse.contract.api.branches import ForkPreview, ForkRun, RevertRun
+from midcourse.contract.api.commands import CommandQuery
+from midcourse.contract.api.runs import OriginView
 from midcourse.contract.commands import Changes, Revert, TakeCheckpoint, Undo
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import new_run_id

@@ -6,8 +6,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.asking import Made, Requester, record
-from control_api.bell import RECONCILER
-from control_api.database import ring_after
 from control_api.tables import CommandRow, RunRow
 from control_api.tokens import extend_trainer_tokens
 from midcourse.contract.base import utc_now
@@ -28,7 +26,6 @@ def new_child(
     )
     session.add(child)
     session.flush()
-    ring_after(session, RECONCILER)
     return child
 
 

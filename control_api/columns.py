@@ -42,11 +42,17 @@ class Desired(StrEnum):
     """To its end."""
     STOPPED = "stopped"
     """Not (further): a run that has not begun must not begin."""
+    SUSPENDED = "suspended"
+    """Not now: its place is for others, and `resume` brings it back bit for bit."""
 
 
 class Role(StrEnum):
     """What a token may do."""
 
+    VIEWER = "viewer"
+    """Look at everything."""
+    OPERATOR = "operator"
+    """The same, and command runs that are there."""
     ADMIN = "admin"
     """Everything, but what belongs to trainers."""
 

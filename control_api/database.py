@@ -13,12 +13,12 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from control_api.bell import Bell
+from control_api.bell import EVENTS, RECONCILER, Bell, run_key
 from control_api.columns import Base
+from control_api.events import store_events
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
-_RINGS = "rings"
 
 
 class Database:
@@ -43,8 +43,12 @@ class Database:
         with Session(writer, expire_on_commit=False) as session:
             with session.begin():
                 yield session
-            for key in session.info.get(_RINGS, ()):
-                self.bell.ring(key)
+                changed = store_events(session)
+            if changed:
+                for run_id in changed:
+                    self.bell.ring(run_key(run_id))
+                self.bell.ring(RECONCILER)
+                self.bell.ring(EVENTS)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables up to a revision; nothing happens where they have it."""
@@ -64,11 +68,6 @@ class Database:
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
-
-
-def ring_after(session: Session, key: str) -> None:
-    """Ring the bell for the key once this transaction is kept."""
-    session.info.setdefault(_RINGS, set()).add(key)
 
 
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:

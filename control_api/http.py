@@ -9,7 +9,7 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
 from control_api.problems import MalformedBody, WrongMediaType
-from midcourse.contract.api import MAX_WAIT_SECONDS
+from midcourse.contract.api.values import MAX_WAIT_SECONDS
 from midcourse.contract.base import Record, strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput, faults_of
 

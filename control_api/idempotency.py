@@ -14,7 +14,7 @@ from control_api.context import context, requester
 from control_api.http import read_json
 from control_api.problems import KeyReused
 from control_api.tables import KeyRow
-from midcourse.contract.api import MAX_KEY_LENGTH
+from midcourse.contract.api.values import MAX_KEY_LENGTH
 from midcourse.contract.errors import Fault, InvalidInput
 
 HEADER = "Idempotency-Key"

@@ -14,9 +14,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from control_api.bell import run_key
 from control_api.children import learn_origin
-from control_api.database import Database, insert_new, ring_after
+from control_api.database import Database, insert_new
 from control_api.journal import in_order_of_acting
 from control_api.lifecycle import end_run, get_run, settle_command
 from control_api.metric_values import metric_value, plain_number
@@ -61,7 +60,6 @@ def ingest(session: Session, run: RunRow, data: bytes) -> None:
             _HANDLERS[type(record)](batch, record)
         run.log_offset += len(line)
     batch.store()
-    ring_after(session, run_key(run.id))
 
 
 def ingest_file(database: Database, home: Path, run_id: str) -> None:

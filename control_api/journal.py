@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.tables import CommandRow
-from midcourse.contract.api import JournalEntry
+from midcourse.contract.api.commands import JournalEntry
 from midcourse.contract.receipts import Receipt
 
 

@@ -10,9 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.attempts import move_attempt
-from control_api.bell import RECONCILER, run_key
 from control_api.columns import Desired
-from control_api.database import ring_after
 from control_api.problems import UnknownRun
 from control_api.tables import CommandRow, RunRow
 from midcourse.contract.base import utc_now
@@ -40,8 +38,6 @@ def settle_command(session: Session, row: CommandRow, receipt: Receipt) -> None:
     """Give a command its receipt, for good, with what follows from it."""
     row.state = receipt.state
     row.receipt = receipt.model_dump(mode="json")
-    ring_after(session, run_key(row.run_id))
-    ring_after(session, RECONCILER)  # a fork may wait for it
     if is_wish_to_stop(row) and receipt.state is not CommandState.APPLIED:
         get_run(session, row.run_id).desired = Desired.TRAINED
     if row.action["kind"] in SUCCEEDING:
@@ -105,8 +101,6 @@ def end_run(
             at=utc_now(),
         )
         settle_command(session, row, receipt)
-    ring_after(session, run_key(run.id))
-    ring_after(session, RECONCILER)
 
 
 def stop_before_start(session: Session, run: RunRow) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Float, ForeignKey, ForeignKeyConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_api.columns import Base, Desired, Role
-from midcourse.contract.api import MAX_KEY_LENGTH
+from midcourse.contract.api.values import MAX_KEY_LENGTH
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.runs import RunStatus
 
@@ -47,6 +47,20 @@ class RunRow(Base):
     """It takes its parent's place and process; until then it is queued, with attempt 0."""
     pinned: Mapped[bool] = mapped_column(default=False)
     """A pin of its name lies in the parent's checkpoint, which is therefore kept."""
+    sweep: Mapped[str | None] = mapped_column(String(63), index=True)
+    """The submission of many configurations that it came with, where it did."""
+
+    priority: Mapped[int] = mapped_column(default=0)
+    """Of two runs in the queue, the higher one starts first, then the older one."""
+    slot: Mapped[str | None] = mapped_column(String(40), index=True, unique=True)
+    """The place that it has, such as `cpu:0` or `gpu:1`; nobody else can have it."""
+
+    tags: Mapped[list[Any]] = mapped_column(default=list)
+    notes: Mapped[str | None] = mapped_column(Text)
+    archived_at: Mapped[datetime | None]
+    """Out of sight, but all there."""
+    deleted_at: Mapped[datetime | None]
+    """All gone but this row, which its children point to, and the checkpoints they came from."""
 
     last_seq: Mapped[int] = mapped_column(default=0)
     declared: Mapped[list[Any] | None]
@@ -203,6 +217,19 @@ class KeyRow(Base):
     seq: Mapped[int | None]
     """The command that was made; null where it was the run."""
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class EventRow(Base):
+    """Something that happened to a run; the numbers are in the order of the commits."""
+
+    __tablename__ = "events"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 (no number comes twice)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    run_id: Mapped[str | None] = mapped_column(_RunId, index=True)
+    data: Mapped[dict[str, Any]]
 
 
 class LeaseRow(Base):

@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 
 from control_api.live import shown_values
 from control_api.tables import CheckpointRow, CommandRow, RunRow
-from midcourse.contract.api import CommandView, OriginView, RunView
+from midcourse.contract.api.commands import CommandView
+from midcourse.contract.api.runs import OriginView, RunView
 from midcourse.contract.commands import Revert, Undo
 from midcourse.contract.runs import RunStatus
 

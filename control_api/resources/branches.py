@@ -7,15 +7,9 @@ from control_api.awaiting import answer_command, answer_new_run
 from control_api.context import context, requester
 from control_api.http import answer, preferred_wait, read_body, read_query
 from control_api.idempotency import make_once
-from midcourse.contract.api import (
-    CommandQuery,
-    ForkQuery,
-    ForkRun,
-    NoQuery,
-    Nothing,
-    ReplayRun,
-    RevertRun,
-)
+from midcourse.contract.api.branches import ForkQuery, ForkRun, ReplayRun, RevertRun
+from midcourse.contract.api.commands import CommandQuery
+from midcourse.contract.api.values import NoQuery, Nothing
 
 blueprint = Blueprint("branches", __name__, url_prefix="/runs/<run_id>")
 

@@ -6,7 +6,8 @@ from control_api.branches import checkpoints_of
 from control_api.context import context
 from control_api.http import answer, read_query
 from control_api.lifecycle import get_run
-from midcourse.contract.api import CheckpointsAnswer, NoQuery
+from midcourse.contract.api.checkpoints import CheckpointsAnswer
+from midcourse.contract.api.values import NoQuery
 from midcourse.contract.checkpoints import CheckpointRecord
 
 blueprint = Blueprint("checkpoints", __name__, url_prefix="/runs/<run_id>/checkpoints")

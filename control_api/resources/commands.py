@@ -12,15 +12,13 @@ from control_api.idempotency import make_once
 from control_api.lifecycle import get_run
 from control_api.tables import CommandRow
 from control_api.views import command_view
-from midcourse.contract.api import (
+from midcourse.contract.api.commands import (
     CommandQuery,
     CommandsView,
-    NoQuery,
-    Nothing,
-    ReasonQuery,
     ReinitialiseLayers,
     ResumeRun,
 )
+from midcourse.contract.api.values import NoQuery, Nothing, ReasonQuery
 from midcourse.contract.commands import (
     FORK_SEQ,
     Action,

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from control_api.context import context
 from control_api.http import answer
-from midcourse.contract.api import Health
+from midcourse.contract.api.health import Health
 from midcourse.contract.base import utc_now
 from midcourse.version import __version__
 

@@ -6,7 +6,7 @@ from control_api.context import context
 from control_api.http import read_query
 from control_api.journal import journal_of
 from control_api.lifecycle import get_run
-from midcourse.contract.api import NoQuery
+from midcourse.contract.api.values import NoQuery
 
 blueprint = Blueprint("journal", __name__, url_prefix="/runs/<run_id>/journal")
 

@@ -9,7 +9,7 @@ from control_api.http import answer, read_query
 from control_api.lifecycle import get_run
 from control_api.metric_values import metric_value
 from control_api.tables import MetricRow
-from midcourse.contract.api import MetricsAnswer, MetricsQuery, Series
+from midcourse.contract.api.metrics import MetricsAnswer, MetricsQuery, Series
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/runs/<run_id>/metrics")
 

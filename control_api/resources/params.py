@@ -14,7 +14,9 @@ from control_api.lifecycle import get_run
 from control_api.live import changes_schema, check_live, shown_values
 from control_api.problems import StaleRevision
 from control_api.tables import RunRow
-from midcourse.contract.api import CommandQuery, NoQuery, ParametersAnswer
+from midcourse.contract.api.commands import CommandQuery
+from midcourse.contract.api.params import ParametersAnswer
+from midcourse.contract.api.values import NoQuery
 from midcourse.contract.commands import SetParameters
 from midcourse.contract.errors import Fault, InvalidInput
 

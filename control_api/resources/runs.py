@@ -5,16 +5,15 @@ from sqlalchemy import select
 
 from control_api.asking import Made, Requester, record
 from control_api.awaiting import answer_new_run
-from control_api.bell import RECONCILER
 from control_api.configs import check_experiment
 from control_api.context import context
-from control_api.database import ring_after
 from control_api.http import answer, preferred_wait, read_body, read_query
 from control_api.idempotency import make_once
 from control_api.lifecycle import get_run
 from control_api.tables import RunRow
 from control_api.views import run_view, run_views
-from midcourse.contract.api import NoQuery, RunsAnswer, RunsQuery, SubmitRun
+from midcourse.contract.api.runs import RunsAnswer, RunsQuery, SubmitRun
+from midcourse.contract.api.values import NoQuery
 from midcourse.contract.base import utc_now
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import new_run_id
@@ -45,7 +44,6 @@ def submit() -> Response:
                 created_at=utc_now(),
             )
             session.add(run)
-            ring_after(session, RECONCILER)
             return record(session, by, "submit", run)
 
     return answer_new_run(make_once(make), wait)

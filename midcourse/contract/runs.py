@@ -19,6 +19,9 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     """Held at a step boundary; it keeps its device and takes commands."""
+    SUSPENDED = "suspended"
+    """It was told to make room: a checkpoint was written, its trainer is gone and its slot free.
+    `resume` puts it back into the queue."""
     INTERRUPTED = "interrupted"
     """Its trainer is gone, by a signal or a crash; it can go on from its last checkpoint."""
     FINISHED = "finished"
