@@ -35,6 +35,7 @@ requirements:
 
 docs: .venv/installed-dev
 	.venv/bin/python scripts/write_parameters_page.py
+	.venv/bin/python scripts/write_openapi.py
 
 .venv/installed: requirements.txt scripts/install.sh
 	@PYTHON=$(PYTHON) scripts/install.sh requirements.txt

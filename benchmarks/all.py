@@ -9,7 +9,14 @@ import time
 
 from benchmarks.harness import ROOT, make_parser
 
-NAMES = ("log_cost", "layer_statistics", "checkpoint_stall", "command_latency", "step_overhead")
+NAMES = (
+    "log_cost",
+    "layer_statistics",
+    "checkpoint_stall",
+    "metric_store",
+    "command_latency",
+    "step_overhead",
+)
 
 
 def main() -> int:

@@ -25,7 +25,8 @@ def main() -> None:
     given = parser.parse_args()
     count = 5 if given.quick else given.commands
     with ControlApi("benchmarks.candidate") as api:
-        params = {"name": "midcourse", "steps": _AGES, "warm_up": 0, "target": "/dev/null"}
+        target = api.home / "times.json"  # which nobody reads
+        params = {"name": "midcourse", "steps": _AGES, "warm_up": 0, "target": str(target)}
         run = api.ask("POST", "/runs", {"experiment": "bench", "config": params})["id"]
         _wait_for_steps(api, run)
         acted, answered = _send(api, run, count)

@@ -121,8 +121,12 @@ class ControlApi:
 def main(home: str, port: str, trainer: str) -> None:
     """Serve, as `python -m control_api` does, with another program as trainer."""
     from control_api.database import Database
+    from control_api.exits import Exits
+    from control_api.lease import new_holder
+    from control_api.reconcile import reconcile
     from control_api.serve import listen, serve
     from control_api.settings import Settings
+    from control_api.supervisor import Supervisor
     from control_api.tokens import ensure_admin
 
     settings = Settings(
@@ -140,7 +144,14 @@ def main(home: str, port: str, trainer: str) -> None:
             ensure_admin(session, settings.token_file)
     finally:
         database.close()
-    serve(settings, listener)
+    counts = settings.home / "counts"
+    counts.mkdir()
+    holder = new_holder()
+    works = {
+        "web": lambda: serve(settings, listener, counts),
+        "reconciler": lambda: reconcile(settings, holder),
+    }
+    Supervisor(works, Exits(settings.exits)).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m control_api`: serve the control API.
+"""`python -m control_api`: serve the control API; with `reconcile`, only start and watch trainers.
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start (port in use, folder not writable),
 2 for a malformed setting. `docs/configuration.md` lists the environment variables.
@@ -7,17 +7,27 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start (port in use, fold
 import argparse
 import errno
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from socket import socket
 
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
+from control_api import logs, token_command
 from control_api.database import Database
+from control_api.exits import Exits
+from control_api.lease import new_holder
+from control_api.reconcile import reconcile
 from control_api.serve import listen, serve
 from control_api.settings import Settings
+from control_api.supervisor import Supervisor, Work
 from control_api.tokens import ensure_admin
 from midcourse.contract.errors import InvalidInput, MidcourseError
+
+SERVE, RECONCILE, TOKENS = "serve", "reconcile", "tokens"
 
 
 class CannotStart(MidcourseError):
@@ -25,8 +35,14 @@ class CannotStart(MidcourseError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, prepare, serve."""
-    given = _parser().parse_args(arguments)
+    """Parse, prepare, supervise."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [TOKENS]:
+        return token_command.main(arguments[1:])
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.what == RECONCILE and not given.reconciler:
+        parser.error("reconcile does nothing without its reconciler")
     try:
         settings = Settings.read(host=given.host, port=given.port)
     except InvalidInput as error:
@@ -34,19 +50,58 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         _prepare_home(settings)
-        listener = _listen(settings)
+        listener = _listen(settings) if given.what == SERVE else None
+        had_token = settings.token_file.exists()
         token = _prepare_database(settings)
     except CannotStart as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    _greet(settings, token)
-    serve(settings, listener)
+    logs.set_up(settings.log_level, settings.log_format)
+    if listener is not None:
+        _greet(settings, None if had_token else token)
+    _supervise(settings, listener, reconciles=given.reconciler)
     return 0
+
+
+def _supervise(settings: Settings, listener: socket | None, *, reconciles: bool) -> None:
+    works: dict[str, Work] = {}
+    counts = Path(tempfile.mkdtemp(prefix="midcourse-counts-"))
+    holder = new_holder()  # of each reconciler that is started here: one at a time lives
+    if listener is not None:
+        works["web"] = lambda: serve(settings, listener, counts)
+    if reconciles:
+        works["reconciler"] = lambda: reconcile(settings, holder)
+    supervisor = Supervisor(
+        works,
+        Exits(settings.exits),
+        # Whoever comes now is refused at once, and may ask another.
+        when_ending=listener.close if listener is not None else lambda: None,
+    )
+    try:
+        supervisor.run()
+    finally:
+        shutil.rmtree(counts, ignore_errors=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m control_api", description="Serve Midcourse's control API."
+        prog="python -m control_api",
+        description="Serve Midcourse's control API.",
+        epilog="`python -m control_api tokens --help` is for tokens.",
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=(SERVE, RECONCILE),
+        default=SERVE,
+        help="serve: answer requests, start and watch trainers (the default); reconcile: only the "
+        "latter, beside servers elsewhere",
+    )
+    parser.add_argument(
+        "--no-reconciler",
+        dest="reconciler",
+        action="store_false",
+        help="only answer requests: trainers are started by another process",
     )
     parser.add_argument("--host", help="address to listen on (MIDCOURSE_HOST; 127.0.0.1)")
     parser.add_argument("--port", type=_port, help="port to listen on (PORT; 8080)")
@@ -102,7 +157,9 @@ def _prepare_database(settings: Settings) -> str | None:
 def _greet(settings: Settings, token: str | None) -> None:
     sys.stdout.write(f"Midcourse's control API serves {settings.url}\n")
     if token is None:
-        sys.stdout.write("Its admin token was printed at the first start.\n")
+        sys.stdout.write(
+            f"The first start printed the admin's token, and wrote it to {settings.token_file}.\n"
+        )
     else:
         sys.stdout.write(f"Admin token (also in {settings.token_file}): {token}\n")
     sys.stdout.flush()

@@ -4,15 +4,16 @@ from sqlalchemy.orm import Session
 
 from control_api.asking import Made, Requester, record
 from control_api.columns import Desired
-from control_api.lifecycle import is_wish_to_stop, settle_command
+from control_api.lifecycle import settle_command
 from control_api.problems import CommandNotWithdrawable, RunNotReady, UnknownCommand
 from control_api.tables import CommandRow, RunRow
+from control_api.wishes import is_wish, wish_anew
 from midcourse.contract.api.commands import CommandQuery
 from midcourse.contract.base import MAX_INTEGER, utc_now
-from midcourse.contract.commands import Action, At, Cancel, SetParameters
+from midcourse.contract.commands import Action, At, Cancel, SetParameters, Suspend
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
-from midcourse.contract.runs import ENDED
+from midcourse.contract.runs import ENDED, RunStatus
 
 PLAIN = CommandQuery()
 """At the next boundary, in earnest, for no reason given."""
@@ -37,10 +38,12 @@ def accept_command(
     """Number a command and store it; it reaches the trainer by its long-poll.
 
     Raises:
-        RunNotReady: the run has ended.
+        RunNotReady: the run has ended, or is to be suspended and is.
         InvalidInput: it is to act at a step or an epoch that the run has passed.
     """
     require_not_ended(run)
+    if isinstance(action, Suspend) and how.at is None and not how.dry_run:
+        _require_not_suspended(run)
     if how.at is not None:
         _require_to_come(run, how.at)
     run.last_seq += 1
@@ -58,10 +61,18 @@ def accept_command(
     session.add(row)
     if isinstance(action, SetParameters) and not how.dry_run:
         run.revision += 1
-    if is_wish_to_stop(row):
-        run.desired = Desired.STOPPED
+    if is_wish(row):
+        wish_anew(session, run)
     made = record(session, by, action.kind, run, row.seq)
     return row, made
+
+
+def _require_not_suspended(run: RunRow) -> None:
+    if run.status is RunStatus.SUSPENDED and run.desired is Desired.SUSPENDED:
+        raise RunNotReady(
+            f"Run {run.id} is suspended already. POST …/resume puts it back into the queue, and "
+            "POST …/stop ends it."
+        )
 
 
 def _require_to_come(run: RunRow, at: At) -> None:
@@ -120,6 +131,7 @@ def withdraw_command(
     if row.at is None or row.dry_run:
         raise CommandNotWithdrawable(
             f"Command {seq} of run {run.id} is with the trainer and acts at its next step "
-            "boundary; from there, only scheduled commands can be withdrawn."
+            "boundary; from there, only scheduled commands can be withdrawn.",
+            receipt=None,
         )
     return accept_command(session, run, Cancel(seq=seq), by, CommandQuery(reason=reason))[1]

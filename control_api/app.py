@@ -1,45 +1,98 @@
 """The application factory: the whole service on one page."""
 
-from flask import Blueprint, Flask
+from collections.abc import Callable
+from datetime import datetime
 
-from control_api import errors, guard, logs
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.openapi import OpenAPI
+
+from control_api import cors, errors, guard, logs, openapi, refusals
+from control_api.collector import Collector
 from control_api.context import KEY, Context
 from control_api.database import Database
+from control_api.request_counts import RequestCounts
 from control_api.resources import (
+    actions,
+    audit,
     branches,
     checkpoints,
     commands,
+    console,
+    docs,
+    events,
+    experiments,
     health,
     journal,
+    lineage,
     link,
     metrics,
     params,
+    prometheus,
     runs,
+    slots,
+    tokens,
+    whoami,
 )
 from control_api.settings import Settings
 from control_api.views import API
+from midcourse.contract.base import utc_now
 
-RESOURCES = (runs, params, commands, branches, checkpoints, metrics, journal, link)
+RESOURCES = (
+    runs,
+    actions,
+    experiments,
+    lineage,
+    slots,
+    params,
+    commands,
+    branches,
+    checkpoints,
+    metrics,
+    events,
+    console,
+    journal,
+    whoami,
+    tokens,
+    audit,
+    docs,
+)
+"""Below `/api/v1`, in the order of the OpenAPI document."""
+OUTSIDE = (health, prometheus)
+"""Outside of the version."""
 
 
-def create_app(settings: Settings, database: Database | None = None) -> Flask:
+def create_app(
+    settings: Settings,
+    database: Database | None = None,
+    now: Callable[[], datetime] = utc_now,
+    counts: RequestCounts | None = None,
+) -> OpenAPI:
     """An application over the settings' database, whose tables must have been migrated.
 
     It starts nothing: trainers are the reconciler's (`control_api.reconciler`).
     """
-    app = Flask(__name__, static_folder=None)
+    app = openapi.new_app(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
     database = database or Database(settings.database_url)
-    app.extensions[KEY] = Context(settings=settings, database=database)
+    counts = counts or RequestCounts()
+    app.extensions[KEY] = Context(settings, database, Collector(database), counts, now)
 
     logs.register(app)
-    guard.register(app, settings, database)
+    counts.register(app)
+    cors.register(app, settings)
+    guard.register(app, settings, database, now)
+    refusals.register(app, database)
     errors.register(app)
 
-    api = Blueprint("api", __name__, url_prefix=API)
-    for resource in RESOURCES:
-        api.register_blueprint(resource.blueprint)
-    app.register_blueprint(api)
-    app.register_blueprint(health.blueprint)
+    api = APIBlueprint("api", __name__, url_prefix=API)
+    for module in RESOURCES:
+        if hasattr(module, "resource"):
+            api.register_api(module.resource.blueprint)
+        else:
+            api.register_blueprint(module.blueprint)
+    api.register_blueprint(link.blueprint)  # the trainers' own door: not in the public document
+    app.register_api(api)
+    for module in OUTSIDE:
+        app.register_api(module.resource.blueprint)
     return app

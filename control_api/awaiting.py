@@ -6,10 +6,12 @@ A request that was accepted and came to nothing is never answered as a success.
 from flask import Response
 from sqlalchemy.orm import Session
 
+from control_api.answers import Gives
 from control_api.asking import Made
 from control_api.bell import run_key
 from control_api.context import context
 from control_api.http import answer
+from control_api.idempotency import repeated_header
 from control_api.judge import BAD_CONFIGURATION, refusals
 from control_api.lifecycle import get_run
 from control_api.problems import (
@@ -17,11 +19,29 @@ from control_api.problems import (
     CommandNotApplied,
     ConfigurationRefused,
     RunFailed,
+    RunNotReady,
+    UnknownRun,
 )
+from control_api.submitting import runs_of_sweep
 from control_api.tables import AttemptRow, CommandRow, RunRow
-from control_api.views import command_path, command_view, run_path, run_view
+from control_api.views import API, command_path, command_view, run_path, run_view, run_views
+from midcourse.contract.api.commands import CommandView
+from midcourse.contract.api.runs import RunView
+from midcourse.contract.api.submissions import NewRuns, SweepView
 from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
 from midcourse.contract.runs import RunStatus
+
+COMMAND = (
+    Gives(CommandView, 200, "It acted or, if it was a dry run, could.", headers=("Location",)),
+    Gives(CommandView, 202, "It is accepted; its receipt is still to come.", headers=("Location",)),
+)
+"""What a view answers that makes a command."""
+COMMAND_PROBLEMS = (UnknownRun, RunNotReady, CommandNotApplied)
+NEW_RUN = Gives(RunView, 201, "The new run.", headers=("Location",))
+"""What a view answers that makes a run."""
+NEW_RUNS = Gives(NewRuns, 201, "The new run; of a sweep, all of them.", headers=("Location",))
+"""What a view answers that makes one run, or a sweep."""
+NEW_RUN_PROBLEMS = (ConfigurationRefused, CommandNotApplied, RunFailed)
 
 _GOOD = (CommandState.APPLIED, CommandState.CHECKED)
 _NOT_BEGUN = (RunStatus.QUEUED, RunStatus.STARTING)
@@ -87,6 +107,16 @@ def answer_new_run(made: Made, wait: int) -> Response:
     return answer(view, 201, _headers(run_path(run_id), wait, made))
 
 
+def answer_sweep(made: Made) -> Response:
+    """201 with all runs of the sweep that a run came with."""
+    with context().database.reading() as session:
+        sweep = get_run(session, made.run).sweep
+        assert sweep is not None
+        runs = runs_of_sweep(session, sweep)
+        view = SweepView(sweep=sweep, runs=run_views(session, runs))
+    return answer(view, 201, _headers(f"{API}/runs?sweep={sweep}", 0, made))
+
+
 def _why_failed(session: Session, run: RunRow) -> ApiProblem:
     attempt = session.get(AttemptRow, (run.id, run.attempt))
     if attempt is not None and attempt.exit_code == BAD_CONFIGURATION:
@@ -105,6 +135,4 @@ def _headers(location: str, wait: int, made: Made) -> dict[str, str]:
     headers = {"Location": location}
     if wait:
         headers["Preference-Applied"] = f"wait={wait}"
-    if made.repeated:
-        headers["Idempotency-Replayed"] = "true"
-    return headers
+    return headers | repeated_header(repeated=made.repeated)

@@ -35,6 +35,11 @@ class Bell:
         self._silenced = False
 
     @property
+    def look_seconds(self) -> float:
+        """How often a waiter should look though nothing rang."""
+        return self._look_seconds
+
+    @property
     def silenced(self) -> bool:
         """True once the process is ending: nobody should wait any longer."""
         return self._silenced

@@ -22,7 +22,7 @@ from midcourse.contract.api.runs import OriginView
 from midcourse.contract.commands import Changes, Revert, TakeCheckpoint, Undo
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import new_run_id
-from midcourse.contract.runs import ENDED
+from midcourse.contract.runs import ENDED, RunStatus
 
 NOW = "now"
 
@@ -79,6 +79,8 @@ def _plan_fork(session: Session, run_id: str, wanted: ForkRun) -> _Plan:
     word = wanted.checkpoint or ("latest" if parent.status in ENDED else NOW)
     if word == NOW:
         require_not_ended(parent)
+        if parent.status is RunStatus.SUSPENDED:
+            word = "latest"  # which it was suspended with: there is no trainer to take another
     return _Plan(
         checkpoint=None if word == NOW else find_checkpoint(session, parent, word),
         changes=check_live(parent, wanted.changes, "changes.", edited=edited),

@@ -8,7 +8,9 @@ from sqlalchemy import JSON, BigInteger, Dialect, Enum, Integer, MetaData, TypeD
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.orm import DeclarativeBase
 
+from midcourse.contract.api.audit import Outcome
 from midcourse.contract.receipts import CommandState
+from midcourse.contract.roles import Role
 from midcourse.contract.runs import RunStatus
 
 
@@ -46,17 +48,6 @@ class Desired(StrEnum):
     """Not now: its place is for others, and `resume` brings it back bit for bit."""
 
 
-class Role(StrEnum):
-    """What a token may do."""
-
-    VIEWER = "viewer"
-    """Look at everything."""
-    OPERATOR = "operator"
-    """The same, and command runs that are there."""
-    ADMIN = "admin"
-    """Everything, but what belongs to trainers."""
-
-
 class Base(DeclarativeBase):
     """The base of all rows."""
 
@@ -77,4 +68,5 @@ class Base(DeclarativeBase):
         CommandState: _names_of(CommandState, 20),
         Desired: _names_of(Desired, 20),
         Role: _names_of(Role, 20),
+        Outcome: _names_of(Outcome, 20),
     }

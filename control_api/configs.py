@@ -7,17 +7,15 @@ from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.names import EXPERIMENT_PATTERN
 
 
-def check_experiment(name: Any) -> str:
-    """The name of an experiment.
+def check_experiment(name: Any, path: str = "config.experiment") -> str:
+    """The name of an experiment, which stands at a path.
 
     Raises:
         InvalidInput: it is none.
     """
     if not isinstance(name, str) or not re.fullmatch(EXPERIMENT_PATTERN, name):
         message = "must be letters, digits, dots, dashes and underscores, at most 63 of them"
-        raise InvalidInput(
-            [Fault(path="config.experiment", message=message, allowed=EXPERIMENT_PATTERN)]
-        )
+        raise InvalidInput([Fault(path=path, message=message, allowed=EXPERIMENT_PATTERN)])
     return name
 
 

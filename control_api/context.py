@@ -1,14 +1,19 @@
 """What views share: the settings and the database of the application that serves the request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 
-from flask import current_app, g, request
+from flask import current_app
 
 from control_api import guard
 from control_api.asking import Requester
+from control_api.collector import Collector
 from control_api.database import Database
+from control_api.request_counts import RequestCounts
 from control_api.settings import Settings
+from midcourse.contract.base import utc_now
 
 KEY = "midcourse"
 
@@ -19,6 +24,10 @@ class Context:
 
     settings: Settings
     database: Database
+    collector: Collector
+    counts: RequestCounts
+    now: Callable[[], datetime] = utc_now
+    """The clock by which tokens expire."""
 
 
 def context() -> Context:
@@ -28,6 +37,4 @@ def context() -> Context:
 
 def requester() -> Requester:
     """Who sent this request."""
-    return Requester(
-        actor=guard.actor(), address=request.remote_addr, request_id=g.get("request_id")
-    )
+    return guard.asker()

@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from control_api.problems import ApiProblem
+from control_api.dialects import AWAY
+from control_api.problems import ApiProblem, DatabaseAway, InvalidRequest
 from midcourse.contract.errors import InvalidInput, Problem
 
 log = logging.getLogger(__name__)
+
+_AWAY = (
+    "What was under way was undone, unless it had just been finished. Try again, best with an "
+    "Idempotency-Key; trainers go on meanwhile."
+)
 
 _DETAILS = {
     404: "There is nothing at this address; GET /api/v1/runs is a place to start.",
@@ -25,32 +31,45 @@ def register(app: Flask) -> None:
     app.register_error_handler(ApiProblem, _api_problem)
     app.register_error_handler(InvalidInput, _invalid_input)
     app.register_error_handler(HTTPException, _http_exception)
-    app.register_error_handler(OperationalError, _database_away)
+    for kind in AWAY:
+        app.register_error_handler(kind, _database_away)
     app.register_error_handler(Exception, _unexpected)
 
 
 def _api_problem(error: ApiProblem) -> Response:
-    problem = Problem(
+    return _answer(_problem(error, request.path), error.headers, error.extensions)
+
+
+def problem_of(error: Exception, instance: str) -> Problem:
+    """Any error as what tells of it, where it is a part of an answer and not all of it."""
+    if isinstance(error, InvalidInput):
+        error = InvalidRequest(str(error), faults=error.faults)
+    elif isinstance(error, AWAY):
+        error = DatabaseAway(_AWAY)
+    if isinstance(error, ApiProblem):
+        return _problem(error, instance)
+    log.exception("unexpected error about %s", instance, exc_info=error)
+    return Problem(
+        title="Internal Server Error",
+        status=500,
+        detail="This is a fault of the control API; its log says more. Trainers go on.",
+        instance=instance,
+    )
+
+
+def _problem(error: ApiProblem, instance: str) -> Problem:
+    return Problem(
         type=error.type,
         title=error.title,
         status=error.status,
         detail=error.detail,
-        instance=request.path,
+        instance=instance,
         faults=error.faults,
     )
-    return _answer(problem, error.headers, error.extensions)
 
 
 def _invalid_input(error: InvalidInput) -> Response:
-    problem = Problem(
-        type="/problems/invalid-input",
-        title="The request is not acceptable",
-        status=422,
-        detail=str(error),
-        instance=request.path,
-        faults=error.faults,
-    )
-    return _answer(problem)
+    return _api_problem(InvalidRequest(str(error), faults=error.faults))
 
 
 def _http_exception(error: HTTPException) -> Response:
@@ -64,16 +83,9 @@ def _http_exception(error: HTTPException) -> Response:
     return _answer(problem, headers)
 
 
-def _database_away(error: OperationalError) -> Response:
-    log.error("the database does not answer: %s", error.orig)
-    problem = Problem(
-        type="/problems/database-away",
-        title="The database does not answer",
-        status=503,
-        detail="Nothing was changed. Try again; trainers go on meanwhile.",
-        instance=request.path,
-    )
-    return _answer(problem, {"Retry-After": "1"})
+def _database_away(error: SQLAlchemyError) -> Response:
+    log.error("the database does not answer: %s", getattr(error, "orig", error))
+    return _api_problem(DatabaseAway(_AWAY))
 
 
 def _unexpected(error: Exception) -> Response:

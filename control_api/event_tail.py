@@ -4,13 +4,16 @@ import logging
 import threading
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from control_api.bell import EVENTS, RECONCILER, run_key
 from control_api.database import Database
 from control_api.tables import EventRow
 
 TAIL_SECONDS = 0.05
+LOOK_SECONDS = 10.0
+"""How often waiters look though nothing rang, in a process that tails the events."""
+_AWAY_SECONDS = 1.0
 _MOST = 1000
 
 log = logging.getLogger(__name__)
@@ -38,12 +41,16 @@ class EventTail:
         last: int | None = None
         while not self._ending.wait(TAIL_SECONDS):
             try:
-                last = self._last() if last is None else self.look(last)
-            except OperationalError as error:
-                log.warning("the database does not answer; trying again: %s", error.orig)
-                self._ending.wait(1.0)
+                last = self.newest() if last is None else self.look(last)
+            except SQLAlchemyError as error:
+                # Its text may hold the database's address.
+                log.warning(
+                    "the event tail has no database (%s); trying again", type(error).__name__
+                )
+                self._ending.wait(_AWAY_SECONDS)
 
-    def _last(self) -> int:
+    def newest(self) -> int:
+        """The number of the newest event; 0 where there is none."""
         with self._database.reading() as session:
             return session.scalar(select(func.max(EventRow.id))) or 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from control_api import slots
 from control_api.children import origin_of
 from control_api.launchers.base import RunSpec
 from control_api.settings import Settings
@@ -33,13 +34,22 @@ def write_params(home: Path, run: RunRow) -> None:
     temporary.replace(file)
 
 
-def run_spec(settings: Settings, run: RunRow, token: str) -> RunSpec:
-    """How the present attempt of a run is started. The token is in the environment alone."""
+def run_spec(settings: Settings, run: RunRow, token: str, *, held: int | None = None) -> RunSpec:
+    """How the present attempt of a run is started. The token is in the environment alone.
+
+    Args:
+        settings: of the home, of trainers, and of the slots.
+        run: the run; it has a slot.
+        token: by which its trainer speaks for it.
+        held: it begins paused, as the `resume` of this number is on its way.
+    """
+    assert run.slot is not None
     paths = RunPaths(settings.home, run.id)
     variables = {
         # Threads that wait for work by spinning starve the runs beside them; bits stay the same.
         "OMP_WAIT_POLICY": "PASSIVE",
         **settings.trainer_environment,
+        **slots.variables(run.slot, settings.slots, settings.trainer_environment),
         environment.HOME: str(settings.home),
         environment.RUN_ID: run.id,
         environment.ATTEMPT: str(run.attempt),
@@ -53,6 +63,8 @@ def run_spec(settings: Settings, run: RunRow, token: str) -> RunSpec:
         variables[environment.ORIGIN] = origin.to_json()
     if run.replay is not None:
         variables[environment.REPLAY] = run.replay
+    if held is not None:
+        variables[environment.HELD] = str(held)
     return RunSpec(
         run_id=run.id,
         attempt=run.attempt,

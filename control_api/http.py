@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from control_api.answers import JSON, MERGE_PATCH
+from control_api.dialects import storable
 from control_api.problems import MalformedBody, WrongMediaType
 from midcourse.contract.api.values import MAX_WAIT_SECONDS
 from midcourse.contract.base import Record, strict_json_loads
@@ -15,7 +18,24 @@ from midcourse.contract.errors import Fault, InvalidInput, faults_of
 
 M = TypeVar("M", bound=BaseModel)
 
-_JSON_TYPES = ("application/json", "application/merge-patch+json")
+MAX_DEPTH = 100
+"""Of lists and objects in a body."""
+
+_JSON_TYPES = (JSON, MERGE_PATCH)
+
+
+def read_bytes() -> bytes:
+    """The body as it came.
+
+    Raises:
+        RequestEntityTooLarge: it is larger than the address takes. Of one that does not say its
+            length beforehand, werkzeug would hand out the beginning as if it were all.
+    """
+    data = request.get_data()
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(data) >= most:
+        raise RequestEntityTooLarge
+    return data
 
 
 def read_json() -> Any:
@@ -26,7 +46,7 @@ def read_json() -> Any:
         WrongMediaType: it is not declared as JSON.
         RequestEntityTooLarge: it is larger than the application takes.
     """
-    data = request.get_data()
+    data = read_bytes()
     if not data:
         return {}
     if request.mimetype not in _JSON_TYPES:
@@ -36,14 +56,26 @@ def read_json() -> Any:
         )
     try:
         value = strict_json_loads(data.decode("utf-8"))
+        _check_depth(value)
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate ends here
-    except RecursionError:
-        raise MalformedBody("The body is nested too deeply.") from None
+        if b"\\u0000" in data and storable(value) != value:
+            raise ValueError("it has the character NUL, which no database holds")
     except UnicodeError:
         raise MalformedBody("The body is not text in UTF-8.") from None
     except ValueError as error:
         raise MalformedBody(f"The body is not JSON: {error}.") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """What merges, checks, stores and shows a body goes down into it, by calls that have an end."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        inside = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [each for part in inside for each in part if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"lists and objects are nested too deeply: more than {MAX_DEPTH} of them")
 
 
 def read_object() -> dict[str, Any]:
@@ -117,6 +149,6 @@ def answer(record: Record, status: int = 200, headers: Mapping[str, str] | None 
     return Response(
         record.model_dump_json(by_alias=True) + "\n",
         status=status,
-        content_type="application/json",
+        content_type=JSON,
         headers=dict(headers or {}),
     )

@@ -4,12 +4,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from flask import request
 from sqlalchemy.exc import IntegrityError
 
-from control_api.asking import Key, Made, Requester
+from control_api.asking import Key, Made, Requester, keep_key
 from control_api.context import context, requester
 from control_api.http import read_json
 from control_api.problems import KeyReused
@@ -31,23 +31,90 @@ def make_once(make: Callable[[Requester], Made]) -> Made:
         InvalidInput: the key is malformed.
         KeyReused: the key was sent with another request.
     """
-    key = _read_key()
-    if key is None:
-        return make(requester())
-    by = replace(requester(), key=key)
-    if made := _find(by, key):
+    return once(replace(requester(), key=_read_key()), make)
+
+
+def once(by: Requester, make: Callable[[Requester], Made]) -> Made:
+    """The same for a requester whose key is known.
+
+    Raises:
+        KeyReused: the key came with another request.
+    """
+    if by.key is None:
+        return make(by)
+    if made := _find(by, by.key):
         return made
     try:
         return make(by)
     except IntegrityError:
         # The same key at the same time; if it is something else, it is no business of ours.
-        if made := _find(by, key):
+        if made := _find(by, by.key):
             return made
         raise
 
 
+@dataclass(frozen=True)
+class Reached:
+    """The runs that a request to many reaches, as they were found when its key first came."""
+
+    runs: list[str]
+    asker: Requester
+    repeated: bool = False
+
+    def by(self, run_id: str) -> Requester:
+        """Who asks it of one run: with a key of its own, made of the request's."""
+        if self.asker.key is None:
+            return self.asker
+        text = hashlib.sha256(f"{self.asker.key.text}\n{run_id}".encode()).hexdigest()
+        return replace(self.asker, key=replace(self.asker.key, text=text))
+
+    def headers(self, wait: int) -> dict[str, str]:
+        """Of the answer."""
+        waited = {"Preference-Applied": f"wait={wait}"} if wait else {}
+        return waited | repeated_header(repeated=self.repeated)
+
+
+def runs_once(find: Callable[[], list[str]]) -> Reached:
+    """The runs that `find` finds or, if the request is a repeated one, those that it found.
+
+    So a repeated request goes on with what a first one did not come to do, and reaches no others.
+
+    Raises:
+        InvalidInput: the key is malformed.
+        KeyReused: the key was sent with another request.
+    """
+    by = replace(requester(), key=_read_key())
+    if by.key is None:
+        return Reached(find(), by)
+    if (row := _find_row(by, by.key)) is None:
+        if not (runs := find()):
+            return Reached([], by)
+        try:
+            with context().database.writing() as session:
+                keep_key(session, by.actor, by.key, runs[0], runs=runs)
+            return Reached(runs, by)
+        except IntegrityError:
+            if (row := _find_row(by, by.key)) is None:
+                raise
+    return Reached(list(row.runs or []), by, repeated=True)
+
+
+def repeated_header(*, repeated: bool) -> dict[str, str]:
+    """What tells of an answer that an earlier request made what it shows."""
+    return {"Idempotency-Replayed": "true"} if repeated else {}
+
+
 def _read_key() -> Key | None:
-    """The key, with or without the quotation marks that structured headers have (RFC 8941)."""
+    said = key_said()
+    return None if said is None else Key(said, _fingerprint())
+
+
+def key_said() -> str | None:
+    """The key, with or without the quotation marks that structured headers have (RFC 8941).
+
+    Raises:
+        InvalidInput: it is malformed.
+    """
     text = request.headers.get(HEADER)
     if text is None:
         return None
@@ -59,7 +126,7 @@ def _read_key() -> Key | None:
             "marks and backslashes, such as a UUID"
         )
         raise InvalidInput([Fault(path=HEADER, message=message)])
-    return Key(found[1], _fingerprint())
+    return found[1]
 
 
 def _fingerprint() -> str:
@@ -69,13 +136,16 @@ def _fingerprint() -> str:
 
 
 def _find(by: Requester, key: Key) -> Made | None:
+    row = _find_row(by, key)
+    return None if row is None else Made(row.run_id, row.seq, repeated=True)
+
+
+def _find_row(by: Requester, key: Key) -> KeyRow | None:
     with context().database.reading() as session:
         row = session.get(KeyRow, (by.actor, key.text))
-    if row is None:
-        return None
-    if row.fingerprint != key.fingerprint:
+    if row is not None and row.fingerprint != key.fingerprint:
         raise KeyReused(
             f"The key {key.text!r} came with another request before. A key is for one request and "
             "its retries; take a fresh one."
         )
-    return Made(row.run_id, row.seq, repeated=True)
+    return row

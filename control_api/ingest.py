@@ -6,7 +6,8 @@ what describes the present (status, values, step) follows the log.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from sqlalchemy.orm import Session
 
 from control_api.children import learn_origin
 from control_api.database import Database, insert_new
+from control_api.dialects import storable_text
 from control_api.journal import in_order_of_acting
 from control_api.lifecycle import end_run, get_run, settle_command
-from control_api.metric_values import metric_value, plain_number
+from control_api.log_lines import Line, parse_lines, whole_lines
+from control_api.metric_store import MAX_KEY_LENGTH, MetricBatch, store_metrics
+from control_api.metric_values import metric_value
 from control_api.own_commands import take_own_command
-from control_api.tables import CheckpointRow, CommandRow, MediaRow, MetricRow, RunRow
+from control_api.tables import CheckpointRow, CommandRow, MediaRow, RunRow
+from control_api.wishes import suspended_by_itself
 from midcourse.contract.commands import CHANGING, FORK_SEQ, Action
-from midcourse.contract.link import LOG_CHUNK_BYTES
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
 from midcourse.contract.records import (
@@ -35,7 +39,6 @@ from midcourse.contract.records import (
     Notice,
     Started,
     StatusChanged,
-    parse_record,
 )
 from midcourse.contract.runs import ENDED, RunStatus
 
@@ -44,22 +47,36 @@ log = logging.getLogger(__name__)
 _ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 
 
-def ingest(session: Session, run: RunRow, data: bytes) -> None:
-    """Take the whole lines of `data`, which begins at the run's `log_offset`, and advance it.
+@dataclass(frozen=True)
+class Taken:
+    """What a report brought that comes in numbers, and is stored together."""
 
-    A line that is no record is skipped and noted on the run: it must not hold up the rest.
+    metrics: MetricBatch
+    media: list[dict[str, Any]]
+
+
+def take(session: Session, run: RunRow, lines: Iterable[Line]) -> Taken:
+    """Take lines that begin at the run's `log_offset`, and advance it; `store` does the rest.
+
+    A line that is no record is skipped and noted on the run: it must not hold up what follows.
     """
-    batch = _Batch(session, run)
-    for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-        try:
-            record = parse_record(line)
-        except (ValueError, RecursionError) as error:
-            run.notice = f"The run log has a damaged line at byte {run.log_offset}; it is skipped"
-            log.warning("run %s: %s: %s", run.id, run.notice, error)
+    report = _Report(session, run)
+    offset = run.log_offset
+    for line in lines:
+        if line.record is None:
+            run.notice = f"The run log has a damaged line at byte {offset}; it is skipped"
+            log.warning("run %s: %s: %s", run.id, run.notice, line.fault)
         else:
-            _HANDLERS[type(record)](batch, record)
-        run.log_offset += len(line)
-    batch.store()
+            _HANDLERS[type(line.record)](report, line.record)
+        offset += line.length
+    return report.taken(offset)
+
+
+def store(session: Session, taken: Iterable[Taken]) -> None:
+    """Write what reports brought, of one run or of many: a few statements for all."""
+    taken = list(taken)
+    store_metrics(session, [each.metrics for each in taken])
+    insert_new(session, MediaRow, [row for each in taken for row in each.media])
 
 
 def ingest_file(database: Database, home: Path, run_id: str) -> None:
@@ -68,42 +85,33 @@ def ingest_file(database: Database, home: Path, run_id: str) -> None:
     while True:
         with database.reading() as session:
             offset = get_run(session, run_id).log_offset
-        data = _whole_lines(path, offset)
+        data = whole_lines(path, offset)
         if not data:
             return
+        lines = parse_lines(data)
         with database.writing() as session:
             run = get_run(session, run_id, for_change=True)
             if run.log_offset == offset:  # else the link was faster
-                ingest(session, run, data)
+                store(session, [take(session, run, lines)])
 
 
-def _whole_lines(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(LOG_CHUNK_BYTES)
-            if data and b"\n" not in data:
-                data += file.readline()  # one line longer than a chunk
-    except FileNotFoundError:
-        return b""
-    return data[: data.rfind(b"\n") + 1]
-
-
-class _Batch:
-    """The records of one transaction; rows that come in numbers are stored together."""
+class _Report:
+    """The records of one report; rows that come in numbers are gathered."""
 
     def __init__(self, session: Session, run: RunRow) -> None:
         self.session = session
         self.run = run
-        self._metrics: list[dict[str, Any]] = []
+        self._metrics = MetricBatch(run.id, run.log_offset)
         self._media: list[dict[str, Any]] = []
         self._latest = dict(run.latest)
 
-    def store(self) -> None:
-        """Write what was gathered."""
-        insert_new(self.session, MetricRow, self._metrics)
-        insert_new(self.session, MediaRow, self._media)
+    def taken(self, end: int) -> Taken:
+        """What was gathered, once all is taken up to a byte of the log."""
+        self.run.log_offset = end
         self.run.latest = self._latest
+        self._metrics.end = end
+        self._metrics.last = self.run.status in ENDED
+        return Taken(self._metrics, self._media)
 
     def started(self, record: Started) -> None:
         run = self.run
@@ -118,13 +126,23 @@ class _Batch:
             learn_origin(run, record.run.origin)
 
     def metrics(self, record: Metrics) -> None:
+        said, latest, step = self._metrics.said, self._latest, record.step
         for key, value in record.values.items():
-            number = plain_number(value)
-            self._metrics.append(
-                {"run_id": self.run.id, "key": key, "step": record.step, "value": number}
-            )
-            if key not in self._latest or self._latest[key][0] <= record.step:
-                self._latest[key] = [record.step, metric_value(number)]
+            if key not in said:
+                key = storable_text(key)
+                if len(key) > MAX_KEY_LENGTH:
+                    self._note(
+                        f"The metric {key[:40]}… is not kept: its name has more than "
+                        f"{MAX_KEY_LENGTH} characters"
+                    )
+                    continue
+                said.setdefault(key, ([], []))
+            number = float(value)
+            steps, values = said[key]
+            steps.append(step)
+            values.append(number)
+            if key not in latest or latest[key][0] <= step:
+                latest[key] = [step, metric_value(number)]
 
     def media(self, record: MediaLogged) -> None:
         media = record.media.model_dump(mode="json")
@@ -188,6 +206,8 @@ class _Batch:
             end_run(self.session, run, record.status, at=record.at)
         else:
             run.status = record.status
+        if record.status is RunStatus.SUSPENDED:
+            suspended_by_itself(self.session, run)
 
     def _redone(self, next_step: int) -> dict[str, Any]:
         """What a restarted trainer sets again on its way to where it was before.
@@ -223,14 +243,14 @@ class _Batch:
         log.warning("run %s: %s", self.run.id, message)
 
 
-_HANDLERS: dict[type, Callable[[_Batch, Any], None]] = {
-    Started: _Batch.started,
-    Metrics: _Batch.metrics,
-    MediaLogged: _Batch.media,
-    CommandDone: _Batch.command_done,
-    CheckpointWritten: _Batch.checkpoint_written,
-    CheckpointDeleted: _Batch.checkpoint_deleted,
-    CheckpointFailed: _Batch.checkpoint_failed,
-    StatusChanged: _Batch.status_changed,
-    Notice: _Batch.notice,
+_HANDLERS: dict[type, Callable[[_Report, Any], None]] = {
+    Started: _Report.started,
+    Metrics: _Report.metrics,
+    MediaLogged: _Report.media,
+    CommandDone: _Report.command_done,
+    CheckpointWritten: _Report.checkpoint_written,
+    CheckpointDeleted: _Report.checkpoint_deleted,
+    CheckpointFailed: _Report.checkpoint_failed,
+    StatusChanged: _Report.status_changed,
+    Notice: _Report.notice,
 }

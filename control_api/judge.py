@@ -32,11 +32,18 @@ configuration was good enough then."""
 
 
 def why_hopeless(
-    settings: Settings, session: Session, run: RunRow, status: LaunchStatus
+    settings: Settings, session: Session, run: RunRow, status: LaunchStatus, how: str
 ) -> str | None:
     """Why a run whose trainer is gone cannot go on, for people; None if it can.
 
     Asked once the attempt is noted as ended and the rest of the log is taken.
+
+    Args:
+        settings: how many attempts may be futile.
+        session: of the transaction.
+        run: the run.
+        status: of its trainer.
+        how: its end in words.
     """
     code = status.exit_code
     if code in _HOPELESS and not (code == BAD_CONFIGURATION and run.started_at):
@@ -44,7 +51,7 @@ def why_hopeless(
     elif (futile := _futile_attempts(session, run)) >= settings.futile_attempts:
         why = (
             f"Its trainer ended {futile} times in a row without getting further, the last time "
-            f"{how_it_ended(status)}"
+            f"{how}"
         )
     else:
         return None
@@ -71,7 +78,8 @@ def restart_due(settings: Settings, session: Session, run: RunRow) -> datetime:
     if not attempts:
         return run.created_at
     futile = _futile_attempts(session, run)
-    pause = settings.restart_seconds * 2 ** (futile - 1) if futile else 0.0
+    pause = settings.restart_seconds * 2 ** min(futile - 1, 30) if futile else 0.0
+    pause = min(pause, settings.longest_restart_seconds)
     return (attempts[-1].ended_at or run.created_at) + timedelta(seconds=pause)
 
 

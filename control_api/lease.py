@@ -8,16 +8,25 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from control_api.database import insert_new
 from control_api.tables import LeaseRow
 
 
 class Lease:
     """One claimant of a named lease."""
 
-    def __init__(self, name: str, seconds: float) -> None:
+    def __init__(self, name: str, seconds: float, holder: str | None = None) -> None:
+        """A claimant under a name of its own.
+
+        Args:
+            name: of the lease.
+            seconds: how long a claim lasts.
+            holder: who claims; whoever knows that an earlier claimant is dead may say that it is
+                the same one, and need not wait.
+        """
         self.name = name
         self.seconds = seconds
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.holder = holder or new_holder()
 
     def claim(self, session: Session, now: datetime) -> bool:
         """Take or renew it.
@@ -25,14 +34,16 @@ class Lease:
         Returns:
             False while another holds it.
         """
+        until = now + timedelta(seconds=self.seconds)
         row = session.get(LeaseRow, self.name, with_for_update=True)
-        if row is None:
-            row = LeaseRow(name=self.name)
-            session.add(row)
-        elif row.holder != self.holder and row.expires_at > now:
+        if row is None:  # for another, too, maybe: one of the two rows is kept
+            ours = {"name": self.name, "holder": self.holder, "expires_at": until}
+            insert_new(session, LeaseRow, [ours])
+            row = session.get_one(LeaseRow, self.name, with_for_update=True)
+        if row.holder != self.holder and row.expires_at > now:
             return False
         row.holder = self.holder
-        row.expires_at = now + timedelta(seconds=self.seconds)
+        row.expires_at = until
         return True
 
     def release(self, session: Session) -> None:
@@ -40,3 +51,20 @@ class Lease:
         session.execute(
             delete(LeaseRow).where(LeaseRow.name == self.name, LeaseRow.holder == self.holder)
         )
+
+
+def last_claim(session: Session, name: str, seconds: float) -> datetime | None:
+    """When a lease was last taken or renewed; None where nobody has it.
+
+    Args:
+        session: of the caller.
+        name: of the lease.
+        seconds: how long a claim lasts.
+    """
+    row = session.get(LeaseRow, name)
+    return None if row is None else row.expires_at - timedelta(seconds=seconds)
+
+
+def new_holder() -> str:
+    """A name that no other claimant has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, select
 
+from control_api.columns import Desired
 from control_api.tables import AttemptRow, RunRow
 from midcourse.contract.runs import ENDED, STEERABLE, RunStatus
 
@@ -24,23 +25,34 @@ def forks_that_wait(_now: datetime) -> Select[str]:
     )
 
 
-def startable(_now: datetime) -> Select[str]:
-    """Queued, but for forks that await their checkpoint and children that await their revert."""
-    return _runs(
-        RunRow.status == RunStatus.QUEUED,
-        RunRow.reverts.is_(False),
-        RunRow.parent_id.is_(None) | RunRow.parent_checkpoint.is_not(None),
-    )
-
-
 def with_trainer(_now: datetime) -> Select[str]:
     """Those whose trainer is there, or is believed to be."""
     return _runs(_HAS_TRAINER)
 
 
+def not_as_wanted(_now: datetime) -> Select[str]:
+    """Those without a trainer that are to stop, to make room, or to come back from that."""
+    suspended = RunRow.status == RunStatus.SUSPENDED
+    return _runs(
+        RunRow.status.not_in(ENDED),
+        (RunRow.desired == Desired.STOPPED)
+        | ((RunRow.desired == Desired.SUSPENDED) & ~suspended)
+        | ((RunRow.desired == Desired.TRAINED) & suspended),
+        ~_HAS_TRAINER,
+        # Not a child that awaits its revert: that ends with the command.
+        (RunRow.attempt > 0) | RunRow.reverts.is_(False),
+    )
+
+
+def with_idle_slot(_now: datetime) -> Select[str]:
+    """Those that have a slot for nothing. Whoever took their trainer away died before the rest."""
+    idle = {*ENDED, RunStatus.SUSPENDED, RunStatus.QUEUED}
+    return _runs(RunRow.slot.is_not(None), RunRow.status.in_(idle), ~_HAS_TRAINER)
+
+
 def without_trainer(_now: datetime) -> Select[str]:
     """Those that should train, and have nobody to do it."""
-    return _runs(RunRow.status.in_(STEERABLE), ~_HAS_TRAINER)
+    return _runs(RunRow.status.in_(STEERABLE), RunRow.desired == Desired.TRAINED, ~_HAS_TRAINER)
 
 
 def pinned_in_vain(_now: datetime) -> Select[str]:
@@ -54,8 +66,14 @@ def lately_ended(now: datetime) -> Select[str]:
     return _runs(RunRow.ended_at > since, RunRow.attempt > 0)
 
 
+def deleted_in_part(now: datetime) -> Select[str]:
+    """Deleted runs of which there is still something to go: whoever deleted them was killed."""
+    return select(RunRow.id).where(RunRow.clear_after <= now).order_by(RunRow.clear_after)
+
+
 _HAS_TRAINER = exists().where(AttemptRow.run_id == RunRow.id, AttemptRow.ended_at.is_(None))
 
 
 def _runs(*conditions: ColumnElement[bool]) -> Select[str]:
-    return select(RunRow.id).where(*conditions).order_by(RunRow.created_at)
+    there = RunRow.deleted_at.is_(None)
+    return select(RunRow.id).where(there, *conditions).order_by(RunRow.created_at)

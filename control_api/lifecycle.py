@@ -1,4 +1,6 @@
-"""Every end of a run or a command, each within the caller's transaction.
+"""Every end of a run or a command, and what is done to a run that no trainer has to be asked for.
+
+Each within the caller's transaction.
 
 Beside `control_api.attempts`, `control_api.accepting` and what a run's log says, nothing else sets
 `status`, `state` or `ended_at`: so the rules that tie them together are here.
@@ -9,15 +11,15 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from control_api.attempts import move_attempt
+from control_api.attempts import move_attempt, release_slot
 from control_api.columns import Desired
-from control_api.problems import UnknownRun
+from control_api.problems import RunDeleted, UnknownRun
 from control_api.tables import CommandRow, RunRow
+from control_api.wishes import PENDING, is_wish, pending_wishes, wish_settled
 from midcourse.contract.base import utc_now
-from midcourse.contract.receipts import FINAL_STATES, CommandState, Receipt
+from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.runs import ENDED, RunStatus
 
-PENDING = frozenset(CommandState) - FINAL_STATES
 SUCCEEDING = frozenset({"revert", "undo"})
 """Kinds of commands by which a run gives its place to a child."""
 
@@ -27,10 +29,15 @@ def get_run(session: Session, run_id: str, *, for_change: bool = False) -> RunRo
 
     Raises:
         UnknownRun: there is none.
+        RunDeleted: there was one.
     """
-    run = session.get(RunRow, run_id, with_for_update=for_change or None)
+    # Rows that point to it may be added meanwhile.
+    run = session.get(RunRow, run_id, with_for_update={"key_share": True} if for_change else None)
     if run is None:
         raise UnknownRun(f"There is no run {run_id!r}; GET /api/v1/runs lists all.")
+    if run.deleted_at is not None:
+        moment = run.deleted_at.isoformat()
+        raise RunDeleted(f"Run {run_id} was deleted at {moment}.", deleted_at=moment)
     return run
 
 
@@ -38,15 +45,10 @@ def settle_command(session: Session, row: CommandRow, receipt: Receipt) -> None:
     """Give a command its receipt, for good, with what follows from it."""
     row.state = receipt.state
     row.receipt = receipt.model_dump(mode="json")
-    if is_wish_to_stop(row) and receipt.state is not CommandState.APPLIED:
-        get_run(session, row.run_id).desired = Desired.TRAINED
+    if is_wish(row):
+        wish_settled(session, get_run(session, row.run_id), row, receipt)
     if row.action["kind"] in SUCCEEDING:
         _settle_succession(session, row, receipt)
-
-
-def is_wish_to_stop(row: CommandRow) -> bool:
-    """Whether a command says that a run should not train (any further), from now on."""
-    return row.action["kind"] == "stop" and row.seq > 0 and row.at is None and not row.dry_run
 
 
 def _settle_succession(session: Session, row: CommandRow, receipt: Receipt) -> None:
@@ -89,33 +91,66 @@ def end_run(
     run.status = status
     run.ended_at = at or utc_now()
     run.steps_per_second = None
+    release_slot(session, run)
     if error is not None:
         run.error = error
     superseded = status is RunStatus.SUPERSEDED
     for row in _pending(session, run):
-        receipt = Receipt(
-            run=run.id,
-            seq=row.seq,
-            state=CommandState.SUPERSEDED if superseded else CommandState.EXPIRED,
-            reason=f"run {run.id} ended before it could act: it is {status}",
-            at=utc_now(),
-        )
-        settle_command(session, row, receipt)
+        state = CommandState.SUPERSEDED if superseded else CommandState.EXPIRED
+        _settle(session, row, state, f"run {run.id} ended before it could act: it is {status}")
 
 
-def stop_before_start(session: Session, run: RunRow) -> None:
-    """End a queued run that was told to stop: its trainer never runs."""
-    for row in _pending(session, run):
-        if is_wish_to_stop(row):
-            receipt = Receipt(
-                run=run.id,
-                seq=row.seq,
-                state=CommandState.APPLIED,
-                reason="the run had not begun",
-                at=utc_now(),
-            )
-            settle_command(session, row, receipt)
+def do_as_wanted(session: Session, run: RunRow) -> None:
+    """Do what is wanted of a run that has no trainer, as far as none is needed for it."""
+    if run.desired is Desired.STOPPED:
+        _stop(session, run)
+    elif run.desired is Desired.SUSPENDED and run.status is not RunStatus.SUSPENDED:
+        _suspend(session, run)
+    elif run.desired is Desired.TRAINED and run.status is RunStatus.SUSPENDED:
+        run.status = RunStatus.QUEUED
+
+
+def _stop(session: Session, run: RunRow) -> None:
+    """End a run that was told to stop and has no trainer: it never gets one again."""
+    _grant(session, run, "stop", f"it had no trainer: it was {run.status}")
     end_run(session, run, RunStatus.STOPPED)
+
+
+def _suspend(session: Session, run: RunRow) -> None:
+    """Suspend a run that was told to make room and has no trainer."""
+    why = "it had no trainer: it was queued"
+    if run.status is not RunStatus.QUEUED:
+        why = (
+            "its trainer was gone before it could say so; the run goes on from its last "
+            "checkpoint, and takes again what came after that"
+        )
+    granted = _grant(session, run, "suspend", why)
+    for row in pending_wishes(session, run):
+        if row.seq < granted:
+            why = f"command {granted} suspended the run before it went on"
+            _settle(session, row, CommandState.CANCELLED, why)
+    run.status = RunStatus.SUSPENDED
+    run.steps_per_second = None
+    release_slot(session, run)
+
+
+def _grant(session: Session, run: RunRow, kind: str, reason: str) -> int:
+    """Say of the wishes of a kind that they have come true.
+
+    Returns:
+        The number of the last one; 0 where there was none.
+    """
+    granted = 0
+    for row in pending_wishes(session, run):
+        if row.action["kind"] == kind:
+            _settle(session, row, CommandState.APPLIED, reason)
+            granted = row.seq
+    return granted
+
+
+def _settle(session: Session, row: CommandRow, state: CommandState, reason: str) -> None:
+    receipt = Receipt(run=row.run_id, seq=row.seq, state=state, reason=reason, at=utc_now())
+    settle_command(session, row, receipt)
 
 
 def _pending(session: Session, run: RunRow) -> list[CommandRow]:

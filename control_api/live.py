@@ -1,7 +1,12 @@
 """Live parameters as the database knows them: what a run declared, and checks against it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+from sqlalchemy import Text, cast, select
+from sqlalchemy.orm import Session
 
 from control_api.problems import RunNotReady
 from control_api.tables import RunRow
@@ -26,13 +31,35 @@ def shown_values(run: RunRow) -> dict[str, Any]:
     An optimizer without betas, or a schedule without a `gamma`, reads as null. Null is a value of
     its own where the parameter may be set to it.
     """
-    # As they are stored: a list of runs has no use for hundreds of checked declarations.
-    meaningless = {row["name"] for row in run.declared or [] if not row.get("nullable")}
+    return _without(run.live_values, frozenset(_never_null(run.declared or [])))
+
+
+def shown_values_of(session: Session, runs: Sequence[RunRow]) -> dict[str, dict[str, Any]]:
+    """The same for many runs by their ids, whose declarations need not have been loaded.
+
+    Those are most of a run's row, and runs of one program have the same: each is read once.
+    """
+    hiding = [run.id for run in runs if None in run.live_values.values()]
+    texts = select(RunRow.id, cast(RunRow.declared, Text)).where(RunRow.id.in_(hiding))
+    never_null = {run_id: _never_null_in(text) for run_id, text in session.execute(texts)}
+    return {run.id: _without(run.live_values, never_null.get(run.id, frozenset())) for run in runs}
+
+
+def _without(values: dict[str, Any], never_null: frozenset[str]) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in run.live_values.items()
-        if value is not None or name not in meaningless
+        name: value for name, value in values.items() if value is not None or name not in never_null
     }
+
+
+@lru_cache(maxsize=64)
+def _never_null_in(declared: str | None) -> frozenset[str]:
+    return frozenset(_never_null(json.loads(declared) if declared else []))
+
+
+def _never_null(declared: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The parameters that cannot be set to null."""
+    # As they are stored: a list of runs has no use for hundreds of checked declarations.
+    return (row["name"] for row in declared if not row.get("nullable"))
 
 
 def check_live(

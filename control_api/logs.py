@@ -1,26 +1,110 @@
-"""Logging: one line to standard error for each thing that happened. Never a token, never a body."""
+"""Logging: one line to standard error for each thing that happened. Never a token, never a body.
 
+A line is a JSON object, or words for people. Either says what it is about: the request, the run,
+its attempt, who asked.
+"""
+
+import json
 import logging
+import os
+import re
 import secrets
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask, Response, g, request
 
-from control_api.guard import LINK
+from control_api.roles import LINK
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 REQUEST_ID = "X-Request-Id"
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+"""What may be taken over from a client: fits the audit, and breaks no log."""
+
+_about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 (never changed)
 
 log = logging.getLogger(__name__)
 
 
-def set_up(level: str) -> None:
-    """Send this program's log to standard error."""
+def set_up(level: str, form: str | None = None) -> None:
+    """Send this program's log to standard error.
+
+    Args:
+        level: what is left out.
+        form: `json` or `text`; None: text on a terminal, else JSON.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    form = form or ("text" if sys.stderr.isatty() else "json")
+    handler.setFormatter(JsonLines() if form == "json" else Words())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def about(**what: Any) -> Iterator[None]:
+    """Have all lines that this thread logs within say what they are about, such as `run=…`."""
+    token = _about.set(_about.get() | what)
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object for each record; an exception's trace is a part of it, not more lines."""
+
+    def format(self, record: logging.LogRecord) -> str:  # noqa: D102
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "pid": os.getpid(),
+            "message": record.getMessage(),
+            **_details(record),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class Words(logging.Formatter):
+    """A line for people: `2026-01-02 03:04:05,678 INFO control_api.logs: … (run=r7)`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: D102, N802
+        message, details = _on_one_line(super().formatMessage(record)), _details(record)
+        words = " ".join(
+            f"{name}={_word(details[name])}"
+            for name in ("request", "run", "attempt", "actor")
+            if name in details and str(details[name]) not in message
+        )
+        return message + (f" ({words})" if words else "")
+
+
+def _details(record: logging.LogRecord) -> dict[str, Any]:
+    told = _about.get() | getattr(record, "about", {})
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _on_one_line(text: str) -> str:
+    """Without what would begin a line of its own, or tell the terminal something.
+
+    A trainer's notice may hold anything.
+    """
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _word(value: Any) -> str:
+    """As it is, if nobody can take it for more than one word of one line."""
+    text = str(value)
+    return text if re.fullmatch(r"[!-~]+", text) else repr(text)
 
 
 def register(app: Flask) -> None:
@@ -28,8 +112,11 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.request_id = secrets.token_hex(8)
+        given = request.headers.get(REQUEST_ID, "")
+        g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         g.began = time.monotonic()
+        run = (request.view_args or {}).get("run_id")
+        g.about = _about.set({"request": g.request_id, "run": run, "attempt": _attempt()})
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -37,15 +124,45 @@ def register(app: Flask) -> None:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         caller = g.get("caller")
-        quiet = request.blueprint == f"api.{LINK}" or request.endpoint == "health.healthz"
+        milliseconds = round((time.monotonic() - g.began) * 1000, 1)
         log.log(
-            logging.DEBUG if quiet and response.status_code < 500 else logging.INFO,
-            "request=%s method=%s path=%r status=%d ms=%.0f actor=%r",
-            g.request_id,
+            logging.DEBUG if _is_quiet() and response.status_code < 500 else logging.INFO,
+            "%s %s: %d in %.0f ms",
             request.method,
-            request.path,
+            _word(request.path),
             response.status_code,
-            (time.monotonic() - g.began) * 1000,
-            caller.name if caller else None,
+            milliseconds,
+            extra={
+                "about": {
+                    "actor": caller.name if caller else None,
+                    "method": request.method,
+                    "path": request.path,
+                    "status": response.status_code,
+                    "ms": milliseconds,
+                }
+            },
         )
         return response
+
+    @app.teardown_request
+    def forget(_error: BaseException | None) -> None:
+        if "about" in g:
+            _about.set({})
+
+
+def _attempt() -> int | None:
+    """Of the trainer that asks, if one does."""
+    text = request.args.get("attempt", "") if _is_of_link() else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def _is_of_link() -> bool:
+    return request.blueprint is not None and request.blueprint.split(".")[-1] == LINK
+
+
+def _is_quiet() -> bool:
+    """Whether programs ask this all the time."""
+    return _is_of_link() or request.endpoint in QUIET_ENDPOINTS
+
+
+QUIET_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "observation.exposition"})

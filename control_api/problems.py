@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from midcourse.contract import link
+from midcourse.contract.api.health import Check
 from midcourse.contract.errors import Fault, MidcourseError
+from midcourse.contract.names import RunId
 from midcourse.contract.receipts import CommandState, Receipt
+from midcourse.contract.records import Moment
 
 
 class ApiProblem(MidcourseError):
@@ -18,6 +21,8 @@ class ApiProblem(MidcourseError):
     status: ClassVar[int]
     slug: ClassVar[str]
     title: ClassVar[str]
+    adds: ClassVar[Mapping[str, Any]] = {}
+    """Members of its answer besides those that all have, by name, with their types."""
 
     def __init__(
         self,
@@ -28,6 +33,7 @@ class ApiProblem(MidcourseError):
         **extensions: Any,
     ) -> None:
         super().__init__(detail)
+        assert extensions.keys() == self.adds.keys()
         self.detail = detail
         self.faults = list(faults)
         self.headers = dict(headers or {})
@@ -78,6 +84,51 @@ class UnknownCommand(ApiProblem):
     status, slug, title = 404, "unknown-command", "There is no such command"
 
 
+class UnknownToken(ApiProblem):
+    """No good token has that name."""
+
+    status, slug, title = 404, "unknown-token", "There is no such token"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No token that is good is called {name!r}; GET /api/v1/tokens has them.")
+
+
+class TokenNameTaken(ApiProblem):
+    """Another token that is good has the name."""
+
+    status, slug, title = 409, "token-name-taken", "The name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A good token is called {name!r}: revoke it first, or take another name.")
+
+
+class LastAdmin(ApiProblem):
+    """Without this token nobody could make another."""
+
+    status, slug, title = 409, "last-admin", "This is the last admin's token"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is the last good token of an admin, and without it nobody could make "
+            "another here. Make one first; or revoke it on the API's own machine: "
+            f"python -m control_api tokens revoke {name}"
+        )
+
+
+class TooManyRuns(ApiProblem):
+    """A filter means more runs than one request may reach."""
+
+    status, slug, title = 422, "too-many-runs", "The filter means too many runs"
+    adds: ClassVar = {"total": int}
+
+
+class RunDeleted(ApiProblem):
+    """The run was there, and has been deleted; lineages still show it."""
+
+    status, slug, title = 410, "run-deleted", "The run has been deleted"
+    adds: ClassVar = {"deleted_at": Moment}
+
+
 class RunNotReady(ApiProblem):
     """The run cannot take this in its present state: it has ended, or not begun."""
 
@@ -88,6 +139,7 @@ class CommandNotWithdrawable(ApiProblem):
     """The command has acted or ended, or is about to act."""
 
     status, slug, title = 409, "command-not-withdrawable", "The command cannot be withdrawn"
+    adds: ClassVar = {"receipt": Receipt | None}
 
 
 class CheckpointGone(ApiProblem):
@@ -108,12 +160,19 @@ class WrongOffset(ApiProblem):
 
     status, title = 409, "The log does not go on there"
     slug = link.WRONG_OFFSET.removeprefix("/problems/")
+    adds: ClassVar = {"next_offset": int}
 
 
 class StaleRevision(ApiProblem):
     """`If-Match` names a revision that is not the present one."""
 
     status, slug, title = 412, "stale-revision", "The parameters have changed meanwhile"
+
+
+class InvalidRequest(ApiProblem):
+    """A field, a name or a value is not acceptable; `faults` has them all."""
+
+    status, slug, title = 422, "invalid-input", "The request is not acceptable"
 
 
 class WrongMediaType(ApiProblem):
@@ -132,18 +191,21 @@ class ConfigurationRefused(ApiProblem):
     """The run was waited for, and its trainer would not take the configuration."""
 
     status, slug, title = 422, "configuration-refused", "The trainer refused the configuration"
+    adds: ClassVar = {"run": RunId}
 
 
 class RunFailed(ApiProblem):
     """The run was waited for, and failed before its first step."""
 
     status, slug, title = 409, "run-failed", "The run failed"
+    adds: ClassVar = {"run": RunId}
 
 
 class CommandNotApplied(ApiProblem):
     """The command was waited for, and its receipt does not say `applied`."""
 
     status, slug, title = 409, "command-not-applied", "The command did not act"
+    adds: ClassVar = {"receipt": Receipt}
 
     def __init__(self, receipt: Receipt) -> None:
         super().__init__(
@@ -151,6 +213,35 @@ class CommandNotApplied(ApiProblem):
             faults=receipt.faults,
             receipt=receipt.model_dump(mode="json"),
         )
+
+
+class TooManyFailedLogins(ApiProblem):
+    """So many requests of this address came without a good token that no more are looked at."""
+
+    status, slug, title = 429, "too-many-failed-logins", "Too many requests without a good token"
+
+    def __init__(self, address: str, seconds: int) -> None:
+        super().__init__(
+            f"Too many requests from {address} came without a good token; good ones are still "
+            f"served. Try again in {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+class DatabaseAway(ApiProblem):
+    """Nothing was changed; try again."""
+
+    status, slug, title = 503, "database-away", "The database does not answer"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class NotReady(ApiProblem):
+    """Something that requests need is missing; what was looked at is in `checks`."""
+
+    status, slug, title = 503, "not-ready", "The control API is not ready"
+    adds: ClassVar = {"checks": list[Check]}
 
 
 _OUTCOMES = {

@@ -6,35 +6,40 @@ matter what was missed while no reconciler lived, nor at which line the last one
 
 import logging
 import threading
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
 
-from control_api import judge, levels
-from control_api.attempts import begin_attempt, end_attempt, open_attempt
+from control_api import judge, levels, logs
+from control_api.attempts import open_attempt, release_slot
 from control_api.bell import RECONCILER
-from control_api.children import children_in_waiting, origin_of
-from control_api.columns import Desired
+from control_api.children import origin_of
+from control_api.chores import Chores
 from control_api.database import Database
-from control_api.folder import read_tracking, run_spec, write_params
-from control_api.ingest import ingest_file
-from control_api.launchers.base import Handle, Launcher, LaunchFailed, LaunchStatus
+from control_api.deleting import clear_deleted
+from control_api.launchers.base import Launcher
 from control_api.lease import Lease
-from control_api.lifecycle import end_run, get_run, stop_before_start
+from control_api.lifecycle import do_as_wanted, end_run, get_run
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
+from control_api.queue import free_slots, queued_runs
 from control_api.settings import Settings
-from control_api.tables import AttemptRow, CommandRow, RunRow
-from control_api.tokens import give_trainer_token
+from control_api.tables import CommandRow
+from control_api.trainers import Trainers
 from midcourse.contract.base import utc_now
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.runs import ENDED, RunStatus
 
 log = logging.getLogger(__name__)
 
-LINGER_SECONDS = 120.0
-"""How long a trainer may live on after its log said that its run has ended."""
+LEASE = "reconciler"
+
+
+class LeaseLost(Exception):
+    """Another process is the reconciler now."""
 
 
 class Reconciler:
@@ -46,13 +51,16 @@ class Reconciler:
         database: Database,
         launcher: Launcher,
         now: Callable[[], datetime] = utc_now,
+        holder: str | None = None,
     ) -> None:
         self.settings = settings
         self.home = settings.home
         self.database = database
         self.launcher = launcher
         self.now = now
-        self.lease = Lease("reconciler", settings.lease_seconds)
+        self.lease = Lease(LEASE, settings.lease_seconds, holder)
+        self.trainers = Trainers(settings, database, launcher, now, self._writing)
+        self.chores = Chores(timedelta(days=settings.event_days))
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="reconciler", daemon=True)
 
@@ -66,6 +74,8 @@ class Reconciler:
         self.database.bell.ring(RECONCILER)
         if self._thread.ident is not None:
             self._thread.join(timeout)
+            if self._thread.is_alive():
+                return  # its round is not over: the lease keeps others away until it runs out
         with self.database.writing() as session:
             self.lease.release(session)
 
@@ -75,7 +85,9 @@ class Reconciler:
             heard = bell.count(RECONCILER)
             try:
                 self.reconcile()
-            except OperationalError as error:
+            except LeaseLost:
+                log.warning("another reconciler has the lease now; waiting for it")
+            except (OperationalError, InterfaceError) as error:
                 log.error("the database does not answer; trying again: %s", error.orig)
             except Exception:
                 log.exception("a round of the reconciler failed; the next one tries again")
@@ -83,37 +95,86 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """One round, if the lease is ours. A run that makes trouble does not hold up others."""
+        trainers = self.trainers
         steps: tuple[tuple[levels.Query, Callable[[str], None]], ...] = (
             (levels.forks_that_wait, self._resolve_fork),
-            (levels.startable, self._start),
-            (levels.with_trainer, self._watch),
+            (levels.with_trainer, trainers.watch),
+            (levels.not_as_wanted, self._settle),
+            (levels.with_idle_slot, self._free_slot),
             (levels.without_trainer, self._restart),
             (levels.pinned_in_vain, self._unpin),
-            (levels.lately_ended, self._look_at_tracking),
+            (levels.lately_ended, trainers.look_at_tracking),
+            (levels.deleted_in_part, self._clear),
         )
+        with self.database.writing() as session:
+            if not self.lease.claim(session, self.now()):
+                return
         for query, step in steps:
-            with self.database.writing() as session:
-                if not self.lease.claim(session, self.now()):
-                    return
+            with self.database.reading() as session:
                 run_ids = session.scalars(query(self.now())).all()
             for run_id in run_ids:
                 self._attend(step, run_id)
+        self._start_queued()
+        if self.chores.are_due(self.now()):
+            with self._writing() as session:
+                self.chores.do(session, self.now())
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """A transaction of the reconciler: it renews the lease, and fails without it.
+
+        Raises:
+            LeaseLost: this process was away for so long that another one has taken over.
+        """
+        with self.database.writing() as session:
+            if not self.lease.claim(session, self.now()):
+                raise LeaseLost
+            yield session
 
     def _attend(self, step: Callable[[str], None], run_id: str) -> None:
-        try:
-            step(run_id)
-        except OperationalError:
-            raise
-        except Exception:
-            log.exception("run %s: %s failed", run_id, step.__name__)
+        with logs.about(run=run_id):
+            try:
+                step(run_id)
+            except (OperationalError, InterfaceError, LeaseLost):
+                raise
+            except Exception:
+                log.exception("run %s: %s failed", run_id, step.__name__)
+
+    # -- what is done to a run ----------------------------------------------------------------
+
+    def _start_queued(self) -> None:
+        """Give free slots to those whose turn it is; the next one, where one makes trouble."""
+        with self.database.reading() as session:
+            free = free_slots(session, self.settings.slots)
+            waiting = queued_runs(session) if free else []
+        for run_id in waiting:
+            with self.database.reading() as session:
+                if not free_slots(session, self.settings.slots):
+                    return
+            self._attend(self.trainers.start, run_id)
+
+    def _restart(self, run_id: str) -> None:
+        """A run that should train and has no trainer gets one, when it is time."""
+        with self.database.reading() as session:
+            due = judge.restart_due(self.settings, session, get_run(session, run_id))
+        if due <= self.now():
+            self.trainers.start(run_id)
+
+    def _settle(self, run_id: str) -> None:
+        """Do what is wanted of a run that no trainer has to be asked for, if that is still so."""
+        with self._writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            if run.status not in ENDED and open_attempt(session, run) is None:
+                do_as_wanted(session, run)
+
+    def _free_slot(self, run_id: str) -> None:
+        with self._writing() as session:
+            release_slot(session, get_run(session, run_id, for_change=True))
 
     def _resolve_fork(self, run_id: str) -> None:
         """A fork from now: once its checkpoint's receipt is there, keep it and go on from it."""
-        with self.database.writing() as session:
-            child = get_run(session, run_id, for_change=True)
-            if child.desired is Desired.STOPPED:
-                stop_before_start(session, child)
-                return
+        with self.database.reading() as session:
+            child = get_run(session, run_id)
             command = session.get_one(CommandRow, (child.parent_id, child.parent_seq))
         if command.receipt is None:
             return
@@ -127,120 +188,24 @@ class Reconciler:
         except CheckpointGone as error:
             self._fail(run_id, error.detail)
             return
-        with self.database.writing() as session:
+        with self._writing() as session:
             child = get_run(session, run_id, for_change=True)
             child.parent_checkpoint = checkpoint
             child.pinned = True
-
-    def _start(self, run_id: str) -> None:
-        """Note the attempt, start the trainer, note its handle: in this order."""
-        with self.database.writing() as session:
-            run = get_run(session, run_id, for_change=True)
-            if run.status is RunStatus.QUEUED and run.desired is Desired.STOPPED:
-                stop_before_start(session, run)
-                return
-            if run.status in ENDED or open_attempt(session, run) is not None:
-                return
-            begin_attempt(session, run, self.launcher.name, self.now())
-            token = give_trainer_token(session, [run.id, *children_in_waiting(session, run)])
-        try:
-            write_params(self.home, run)
-            handle = self.launcher.submit(run_spec(self.settings, run, token))
-        except (LaunchFailed, OSError, ValueError) as error:
-            log.error("run %s could not be started: %s", run_id, error)
-            self._note_end(run_id, run.attempt, LaunchStatus(running=False), failed=str(error))
-            return
-        self._note_handle(run_id, run.attempt, handle)
-        log.info("run %s: attempt %d started", run_id, run.attempt)
-
-    def _watch(self, run_id: str) -> None:
-        """See whether the trainer of an open attempt still lives."""
-        with self.database.reading() as session:
-            run = get_run(session, run_id)
-            attempt = open_attempt(session, run)
-        if attempt is None:
-            return
-        handle = attempt.handle
-        if handle is None and (handle := self.launcher.find(run_id, attempt.number)):
-            self._note_handle(run_id, attempt.number, handle)
-        age = (self.now() - attempt.started_at).total_seconds()
-        if handle is None and age < self.settings.lease_seconds:
-            return  # another reconciler may be about to start it
-        status = self.launcher.status(handle) if handle else LaunchStatus(running=False)
-        if handle is None or not status.running:
-            self._trainer_ended(run_id, attempt.number, status)
-        elif run.ended_at is not None:
-            over = (self.now() - run.ended_at).total_seconds() - LINGER_SECONDS
-            if over > 0:
-                log.warning("run %s has ended, but its trainer has not: stopping it", run_id)
-                self.launcher.stop(handle, force=over > LINGER_SECONDS)
-        elif self._is_silent(run, attempt):
-            ingest_file(self.database, self.home, run_id)
-
-    def _is_silent(self, run: RunRow, attempt: AttemptRow) -> bool:
-        last = max(filter(None, (run.heartbeat_at, attempt.started_at)))
-        return (self.now() - last).total_seconds() > self.settings.heartbeat_seconds
-
-    def _trainer_ended(self, run_id: str, number: int, status: LaunchStatus) -> None:
-        """Take the rest of the log first: it says how the run ended, if the trainer could."""
-        try:
-            ingest_file(self.database, self.home, run_id)
-        except (ValueError, OverflowError, DataError):
-            # Trouble with the database passes, and the next round tries again. What no database
-            # can hold does not, and must not keep the end of the trainer from being noted.
-            log.exception("run %s: the rest of its log could not be taken", run_id)
-        self._look_at_tracking(run_id)
-        self._note_end(run_id, number, status)
-
-    def _note_end(
-        self, run_id: str, number: int, status: LaunchStatus, *, failed: str | None = None
-    ) -> None:
-        how = failed or judge.how_it_ended(status)
-        with self.database.writing() as session:
-            run = get_run(session, run_id, for_change=True)
-            attempt = session.get_one(AttemptRow, (run_id, number))
-            if attempt.ended_at is not None:
-                return  # the rest of the log told of a revert: the process is the child's now
-            end_attempt(session, run, attempt, status.exit_code, how, self.now())
-            session.flush()
-            if run.status not in ENDED:
-                # What kept a run that has trained from starting again may pass: a full disk, say.
-                never_ran = failed if run.started_at is None else None
-                error = never_ran or judge.why_hopeless(self.settings, session, run, status)
-                if error is not None:
-                    end_run(session, run, RunStatus.FAILED, error=error)
-        log.info("run %s: attempt %d ended %s: %s", run_id, number, how, run.status)
-
-    def _note_handle(self, run_id: str, number: int, handle: Handle) -> None:
-        with self.database.writing() as session:
-            session.get_one(AttemptRow, (run_id, number)).handle = handle
-
-    def _restart(self, run_id: str) -> None:
-        """A run that should train and has no trainer gets one, when it is time."""
-        with self.database.reading() as session:
-            due = judge.restart_due(self.settings, session, get_run(session, run_id))
-        if due <= self.now():
-            self._start(run_id)
 
     def _unpin(self, run_id: str) -> None:
         with self.database.reading() as session:
             run = get_run(session, run_id)
         if origin := origin_of(run):
             unpin(self.home, origin.run, origin.checkpoint, run.id)
-        with self.database.writing() as session:
+        with self._writing() as session:
             get_run(session, run_id, for_change=True).pinned = False
 
-    def _look_at_tracking(self, run_id: str) -> None:
-        """The tracker may still be sending when the trainer is gone; its file tells."""
-        tracking = read_tracking(self.home, run_id)
-        with self.database.reading() as session:
-            known = get_run(session, run_id).tracking
-        if tracking is not None and tracking != known:
-            with self.database.writing() as session:
-                get_run(session, run_id, for_change=True).tracking = tracking
+    def _clear(self, run_id: str) -> None:
+        clear_deleted(self.database, self.home, run_id, self.now())
 
     def _fail(self, run_id: str, why: str) -> None:
-        with self.database.writing() as session:
+        with self._writing() as session:
             run = get_run(session, run_id, for_change=True)
             if run.status not in ENDED:
                 end_run(session, run, RunStatus.FAILED, error=why)

@@ -1,12 +1,18 @@
 """What the control API can be told from outside. The environment is read here and nowhere else."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from control_api.slots import SLOTS, Slot, find_slots, parse_slots
 from midcourse.contract import environment
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.paths import DEFAULT_HOME
@@ -14,27 +20,53 @@ from midcourse.contract.paths import DEFAULT_HOME
 HOST = "MIDCOURSE_HOST"
 PORT = "PORT"
 DATABASE_URL = "MIDCOURSE_DATABASE_URL"
+DATABASE_URL_FILE = "MIDCOURSE_DATABASE_URL_FILE"
 ALLOWED_HOSTS = "MIDCOURSE_ALLOWED_HOSTS"
+CORS_ORIGINS = "MIDCOURSE_CORS_ORIGINS"
+TRUSTED_PROXIES = "MIDCOURSE_TRUSTED_PROXIES"
 LOG_LEVEL = "MIDCOURSE_LOG_LEVEL"
+LOG_FORMAT = "MIDCOURSE_LOG_FORMAT"
+OBEY_SECONDS = "MIDCOURSE_OBEY_SECONDS"
+EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
+WORKERS = "MIDCOURSE_WORKERS"
+THREADS = "MIDCOURSE_THREADS"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
+Network = IPv4Network | IPv6Network
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS = ("json", "text")
+MOST_WORKERS = 64
+MOST_THREADS = 4096
 
 _OWN_VARIABLES = frozenset(
     {
         HOST,
         PORT,
         DATABASE_URL,
+        DATABASE_URL_FILE,
         ALLOWED_HOSTS,
+        CORS_ORIGINS,
+        TRUSTED_PROXIES,
         LOG_LEVEL,
+        LOG_FORMAT,
+        SLOTS,
+        OBEY_SECONDS,
+        EVENT_DAYS,
+        WORKERS,
+        THREADS,
         environment.HOME,
         environment.RUN_ID,
         environment.ATTEMPT,
         environment.ORIGIN,
         environment.RUN_NAME,
+        environment.REPLAY,
+        environment.HELD,
         environment.API_URL,
         environment.RUN_TOKEN,
+        environment.API_TOKEN,
+        environment.API_TOKEN_FILE,
     }
 )
 """Not handed on to trainers: the launcher gives each its own, and a database URL may hold a
@@ -53,7 +85,21 @@ class Settings:
     """Empty: a SQLite file in the home. Not shown: it may hold a password."""
     allowed_hosts: frozenset[str] = frozenset()
     """Names by which clients may address the API, besides those of the loopback and `host`."""
+    cors_origins: frozenset[str] = frozenset()
+    """Origins whose pages may use the API from a browser, besides its own: `https://lab.example`."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose `X-Forwarded-For` is believed."""
+    max_failed_logins: int = 10
+    """Of one address in a window; beyond, the answer is 429 until the window ends."""
+    failed_login_seconds: float = 60.0
     log_level: str = "INFO"
+    log_format: str | None = None
+    """`json` or `text`; None: text on a terminal, else JSON."""
+
+    workers: int = 0
+    """Processes that answer requests. 0: two, or one on SQLite, which has one writer at a time."""
+    threads: int = 128
+    """Of each of them. A long-poll or an event stream holds one while it waits."""
 
     max_body_bytes: int = 1_000_000
     max_log_bytes: int = 64_000_000
@@ -66,8 +112,21 @@ class Settings:
     trainer_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that trainers inherit."""
 
+    slots: tuple[Slot, ...] = field(default_factory=lambda: find_slots({}))
+    """Where runs train, one in each; in the order in which they are given out."""
+    obey_seconds: float = 120.0
+    """A trainer that was told to stop or to make room, and has not after so long, is asked by
+    SIGTERM; after as long again it is killed."""
+
+    event_days: int = 30
+    """How long events are kept, for those who come back to read on."""
+
     reconcile_seconds: float = 0.5
     """How often desired and observed are compared when nothing rings."""
+    trainer_lease_seconds: float | None = None
+    """How long a trainer may train on without hearing from the API. None: for as long as it takes,
+    as the `process` launcher sees from the trainers' own machine which of them live. A launcher
+    elsewhere needs one, and gives nobody else the run before twice that time is over."""
     lease_seconds: float = 5.0
     """How long a reconciler that died keeps others from taking over."""
     heartbeat_seconds: float = 10.0
@@ -76,11 +135,16 @@ class Settings:
     """So many attempts in a row that end before a step further than any before: failed."""
     restart_seconds: float = 1.0
     """Pause before the restart after a futile attempt; doubles with each further one."""
+    longest_restart_seconds: float = 300.0
+    """The most that it grows to."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{self.home / 'control.db'}")
+        if not self.workers:
+            on_sqlite = self.database_url.startswith("sqlite")
+            object.__setattr__(self, "workers", 1 if on_sqlite else 2)
 
     @classmethod
     def read(
@@ -102,19 +166,50 @@ class Settings:
         level = (environ.get(LOG_LEVEL) or "INFO").upper()
         if level not in LOG_LEVELS:
             faults.append(Fault(path=LOG_LEVEL, message=f"must be one of {', '.join(LOG_LEVELS)}"))
+        database_url = _secret(environ, DATABASE_URL, DATABASE_URL_FILE, faults)
+        _check_url(database_url, faults)
+        origins = _origins(environ.get(CORS_ORIGINS) or "", faults)
+        proxies = _networks(environ.get(TRUSTED_PROXIES) or "", faults)
+        log_format = (environ.get(LOG_FORMAT) or "").lower() or None
+        if log_format is not None and log_format not in LOG_FORMATS:
+            faults.append(
+                Fault(path=LOG_FORMAT, message=f"must be one of {', '.join(LOG_FORMATS)}")
+            )
+        workers = _count(WORKERS, environ, 0, MOST_WORKERS, faults)
+        slots: tuple[Slot, ...] = ()
+        try:
+            slots = parse_slots(environ.get(SLOTS) or "", environ)
+        except InvalidInput as error:
+            faults += error.faults
+        obey_seconds = _count(OBEY_SECONDS, environ, int(cls.obey_seconds), 86_400, faults)
+        event_days = _count(EVENT_DAYS, environ, cls.event_days, 36_500, faults)
+        threads = _count(THREADS, environ, cls.threads, MOST_THREADS, faults)
         if faults:
             raise InvalidInput(faults)
         return cls(
             home=Path(environ.get(environment.HOME) or DEFAULT_HOME),
             host=host or environ.get(HOST) or DEFAULT_HOST,
             port=port,
-            database_url=environ.get(DATABASE_URL) or "",
+            database_url=database_url,
             allowed_hosts=_names(environ.get(ALLOWED_HOSTS) or ""),
+            cors_origins=origins,
+            trusted_proxies=proxies,
             log_level=level,
+            log_format=log_format,
+            slots=slots,
+            obey_seconds=obey_seconds,
+            event_days=event_days,
+            workers=workers,
+            threads=threads,
             trainer_environment={
                 name: value for name, value in environ.items() if name not in _OWN_VARIABLES
             },
         )
+
+    @property
+    def exits(self) -> Path:
+        """Where the supervisor notes how trainers ended that it has adopted."""
+        return self.home / "exits"
 
     @property
     def token_file(self) -> Path:
@@ -135,5 +230,75 @@ def _port(text: str, faults: list[Fault]) -> int:
     return 0
 
 
+def _count(
+    name: str, environ: Mapping[str, str], default: int, most: int, faults: list[Fault]
+) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= most:
+        return int(text)
+    faults.append(Fault(path=name, message=f"must be a number from 1 to {most}, not {text!r}"))
+    return default
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+def _secret(environ: Mapping[str, str], name: str, file_name: str, faults: list[Fault]) -> str:
+    """A variable, or what stands in the file that another one names (a Docker secret, say)."""
+    value, path = environ.get(name) or "", environ.get(file_name)
+    if not path:
+        return value
+    if value:
+        faults.append(Fault(path=file_name, message=f"is set, and so is {name}: set one of them"))
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        faults.append(Fault(path=file_name, message=f"names {path}, which cannot be read: {why}"))
+        return ""
+    if not text:
+        faults.append(Fault(path=file_name, message=f"names {path}, which is empty"))
+    return text
+
+
+def _check_url(url: str, faults: list[Fault]) -> None:
+    """The text of SQLAlchemy's own error may be a part of the password."""
+    try:
+        make_url(url or "sqlite://")
+    except ValueError:
+        message = (
+            "is no database URL, such as postgresql://user:password@host:5432/name; in the "
+            "password, characters like / @ : # must be written as %2F %40 %3A %23"
+        )
+        faults.append(Fault(path=DATABASE_URL, message=message))
+    except SQLAlchemyError:
+        pass  # told when it is opened
+
+
+_ORIGIN = r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+
+
+def _origins(text: str, faults: list[Fault]) -> frozenset[str]:
+    origins = _names(text)
+    for origin in sorted(origins):
+        if not re.fullmatch(_ORIGIN, origin):
+            message = (
+                f"{origin!r} is no origin; those are such as https://console.example:8443, with "
+                "commas between. There is no word for all of them"
+            )
+            faults.append(Fault(path=CORS_ORIGINS, message=message))
+    return origins
+
+
+def _networks(text: str, faults: list[Fault]) -> tuple[Network, ...]:
+    networks = []
+    for part in sorted(_names(text)):
+        try:
+            networks.append(ip_network(part))
+        except ValueError:
+            message = f"{part!r} is neither an address nor a network such as 10.0.0.0/8"
+            faults.append(Fault(path=TRUSTED_PROXIES, message=message))
+    return tuple(networks)

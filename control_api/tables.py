@@ -6,12 +6,14 @@ Migrations (`control_api/migrations`) make them; a test holds the two to each ot
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, ForeignKeyConstraint, String, Text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from control_api.columns import Base, Desired, Role
+from control_api.columns import Base, Desired
+from midcourse.contract.api.audit import Outcome
 from midcourse.contract.api.values import MAX_KEY_LENGTH
 from midcourse.contract.receipts import CommandState
+from midcourse.contract.roles import Role
 from midcourse.contract.runs import RunStatus
 
 _RunId = String(63)
@@ -21,6 +23,21 @@ class RunRow(Base):
     """A run: what is wanted of it, and what was last seen of it."""
 
     __tablename__ = "runs"
+    __table_args__ = (
+        # Lists are found in it alone: rows are wide, and most of one is the declared parameters.
+        Index(
+            "ix_runs_listed",
+            "created_at",
+            "id",
+            "deleted_at",
+            "archived_at",
+            "status",
+            "experiment",
+            "sweep",
+            "parent_id",
+            "priority",
+        ),
+    )
 
     id: Mapped[str] = mapped_column(_RunId, primary_key=True)
     experiment: Mapped[str] = mapped_column(String(63), index=True)
@@ -61,6 +78,10 @@ class RunRow(Base):
     """Out of sight, but all there."""
     deleted_at: Mapped[datetime | None]
     """All gone but this row, which its children point to, and the checkpoints they came from."""
+    deletion: Mapped[dict[str, Any] | None]
+    """What the deletion took and left, as it was answered."""
+    clear_after: Mapped[datetime | None] = mapped_column(index=True)
+    """When the reconciler goes on with a deletion; null: there is nothing left to take away."""
 
     last_seq: Mapped[int] = mapped_column(default=0)
     declared: Mapped[list[Any] | None]
@@ -143,17 +164,34 @@ class CheckpointRow(Base):
     deleted_at: Mapped[datetime | None]
 
 
-class MetricRow(Base):
-    """One number of one step."""
+class MetricBatchRow(Base):
+    """The numbers of one report, until they are folded into chunks (`control_api.metric_store`)."""
 
-    __tablename__ = "metrics"
+    __tablename__ = "metric_batches"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy's way)
 
     run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"), primary_key=True)
+    log_offset: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Where the report begins in the run's log."""
+    data: Mapped[str] = mapped_column(Text)
+    """JSON: metric → [steps, values]; text, as JSON has no NaN, and Python's has."""
+
+
+class MetricChunkRow(Base):
+    """Points of one metric, ascending; the steps of its next chunk are higher."""
+
+    __tablename__ = "metric_chunks"
+
+    run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    value: Mapped[float | None] = mapped_column(Float(53))
-    """Null is NaN: SQLite has no other word for it."""
+    first_step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last_step: Mapped[int]
+    points: Mapped[int]
+    """How many."""
+    steps: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Whole numbers of 64 bits, little-endian; null where they are evenly apart."""
+    values: Mapped[bytes] = mapped_column(LargeBinary)
+    """Floats of 64 bits, little-endian."""
 
 
 class MediaRow(Base):
@@ -168,14 +206,31 @@ class MediaRow(Base):
 
 
 class TokenRow(Base):
-    """A person's or a program's token: only its hash."""
+    """A person's or a program's token: only its hash. Rows stay when tokens end."""
 
     __tablename__ = "tokens"
 
-    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     role: Mapped[Role]
     created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(200))
+    expires_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """When it was revoked; or, where its name was given to another, when it had expired."""
+    ended_by: Mapped[str | None] = mapped_column(String(200))
+
+    __table_args__ = (
+        Index(
+            "ix_tokens_name",
+            "name",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},  # no number comes twice: the audit has them
+    )
 
 
 class TrainerTokenRow(Base):
@@ -188,20 +243,46 @@ class TrainerTokenRow(Base):
 
 
 class AuditRow(Base):
-    """Who asked for what. Rows are only ever added."""
+    """Who asked for what, and what became of it. Rows are only ever added.
+
+    It points to nothing: what was refused may have been about what never was.
+    """
 
     __tablename__ = "audit"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 (no number comes twice)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    actor: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str | None] = mapped_column(String(200), index=True)
+    """The name of the token; null where nobody's was given."""
+    token_id: Mapped[int | None]
+    role: Mapped[str | None] = mapped_column(String(20))
     address: Mapped[str | None] = mapped_column(String(100))
-    request_id: Mapped[str | None] = mapped_column(String(40))
-    action: Mapped[str] = mapped_column(String(40))
-    run_id: Mapped[str | None] = mapped_column(_RunId, ForeignKey("runs.id"), index=True)
+    request_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    method: Mapped[str | None] = mapped_column(String(20))
+    path: Mapped[str | None] = mapped_column(String(500))
+    """Without the query, which holds reasons and may hold more."""
+    action: Mapped[str | None] = mapped_column(String(40))
+    run_id: Mapped[str | None] = mapped_column(String(200), index=True)
     seq: Mapped[int | None]
+    subject: Mapped[str | None] = mapped_column(String(200))
+    """What else it was about: a token's name; of a failed login, how the token began."""
+    outcome: Mapped[Outcome] = mapped_column(
+        default=Outcome.ACCEPTED, server_default=Outcome.ACCEPTED
+    )
+    status: Mapped[int | None]
+    """Of the answer; null where the effect was stored first."""
+    problem: Mapped[str | None] = mapped_column(String(100))
 
-    __table_args__ = (ForeignKeyConstraint(["run_id", "seq"], ["commands.run_id", "commands.seq"]),)
+
+class LoginFailureRow(Base):
+    """How many requests of an address came without a good token of late."""
+
+    __tablename__ = "login_failures"
+
+    address: Mapped[str] = mapped_column(String(100), primary_key=True)
+    since: Mapped[datetime] = mapped_column(index=True)
+    count: Mapped[int]
 
 
 class KeyRow(Base):
@@ -216,6 +297,9 @@ class KeyRow(Base):
     run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"))
     seq: Mapped[int | None]
     """The command that was made; null where it was the run."""
+    runs: Mapped[list[Any] | None]
+    """Of a request to many runs: those that it reached, the one above first. Each has a key of its
+    own for what was made of it."""
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 

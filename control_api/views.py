@@ -1,9 +1,13 @@
 """Rows as the API shows them."""
 
+from typing import Any
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from control_api.live import shown_values
+from control_api.context import context
+from control_api.live import shown_values_of
+from control_api.queue import queue_positions, why_it_waits
 from control_api.tables import CheckpointRow, CommandRow, RunRow
 from midcourse.contract.api.commands import CommandView
 from midcourse.contract.api.runs import OriginView, RunView
@@ -11,7 +15,7 @@ from midcourse.contract.commands import Revert, Undo
 from midcourse.contract.runs import RunStatus
 
 API = "/api/v1"
-_PARTS = ("params", "commands", "journal", "checkpoints", "metrics")
+_PARTS = ("params", "commands", "journal", "checkpoints", "metrics", "events", "logs")
 
 
 def run_path(run_id: str) -> str:
@@ -35,7 +39,11 @@ def run_views(session: Session, runs: list[RunRow]) -> list[RunView]:
         .group_by(CheckpointRow.run_id)
     )
     counts = {run_id: count for run_id, count in counted}  # noqa: C416 (a Row is no pair to mypy)
-    return [_run_view(run, counts.get(run.id, 0)) for run in runs]
+    positions = queue_positions(session, runs)
+    values = shown_values_of(session, runs)
+    return [
+        _run_view(run, values[run.id], counts.get(run.id, 0), positions.get(run.id)) for run in runs
+    ]
 
 
 def run_view(session: Session, run: RunRow) -> RunView:
@@ -43,7 +51,9 @@ def run_view(session: Session, run: RunRow) -> RunView:
     return run_views(session, [run])[0]
 
 
-def _run_view(run: RunRow, checkpoints: int) -> RunView:
+def _run_view(
+    run: RunRow, values: dict[str, Any], checkpoints: int, queue_position: int | None
+) -> RunView:
     path = run_path(run.id)
     links = {
         "self": path,
@@ -59,6 +69,14 @@ def _run_view(run: RunRow, checkpoints: int) -> RunView:
             "experiment": run.experiment,
             "name": run.name,
             "status": run.status,
+            "priority": run.priority,
+            "sweep": run.sweep,
+            "slot": run.slot,
+            "queue_position": queue_position,
+            "waits_for": why_it_waits(run, context().settings.slots),
+            "tags": run.tags,
+            "notes": run.notes,
+            "archived_at": run.archived_at,
             "config": run.config,
             "origin": _origin_view(run),
             "replay": run.replay,
@@ -68,7 +86,7 @@ def _run_view(run: RunRow, checkpoints: int) -> RunView:
             "steps_per_second": run.steps_per_second,
             "eta_seconds": _eta(run),
             "metrics": {name: value for name, (_, value) in sorted(run.latest.items())},
-            "values": shown_values(run),
+            "values": values,
             "revision": run.revision,
             "attempt": run.attempt,
             "error": run.error,

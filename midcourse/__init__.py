@@ -33,7 +33,8 @@ checkpoints. W&B gets it from there: offline unless `WANDB_API_KEY` is set. With
 configured the program simply trains and logs. To go on with an interrupted run, start the program
 again with `MIDCOURSE_RUN_ID` set to its id.
 
-`midcourse.contract` can be had without torch; the names below load it when they are first used.
+`midcourse.contract` and `midcourse.Client`, which speaks to a control API, can be had without
+torch; the other names below load it when they are first used.
 """
 
 from importlib import import_module
@@ -42,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 from midcourse.version import __version__
 
 if TYPE_CHECKING:
+    from midcourse.client import Client
     from midcourse.contract.media import Bars, ConfusionMatrix, Table
     from midcourse.errors import Interrupted, InvalidInput, MidcourseError
     from midcourse.live.value import LiveValue
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bars": "midcourse.contract.media",
+    "Client": "midcourse.client",
     "ConfusionMatrix": "midcourse.contract.media",
     "Images": "midcourse.pictures",
     "Interrupted": "midcourse.errors",
@@ -64,6 +67,7 @@ _HOMES = {
 
 __all__ = [
     "Bars",
+    "Client",
     "ConfusionMatrix",
     "Images",
     "Interrupted",

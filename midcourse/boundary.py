@@ -1,7 +1,8 @@
 """The step boundary: the one place where anything from outside touches the run.
 
-    redo what a crash undid → pause if so many steps are done → scheduled commands that are due →
-    the run's own commands → commands that wait → hold while paused → hand over to signals
+    redo what a crash undid → pause if so many steps are done, or if it comes back from a
+    suspension → scheduled commands that are due → the run's own commands → commands that wait →
+    hold while paused → hand over to signals
 
 Each command is checked, journalled, carried out, read back and receipted, in this order. Before
 one that changes the training, a checkpoint is taken.
@@ -24,6 +25,7 @@ from midcourse.contract.records import CommandDone
 from midcourse.contract.runs import RunStatus
 from midcourse.errors import CommandRejected, JournalUnusable
 from midcourse.handlers import HANDLERS
+from midcourse.handlers.effect import Act
 from midcourse.mailbox import Mailbox
 from midcourse.own_commands import OwnCommands
 from midcourse.receipting import failure, outcome, receipt_of, success
@@ -45,6 +47,8 @@ class Boundary:
         """Whether the next boundary has something to do; all that the loop looks at."""
         self._redo: deque[Intent] = deque()
         self._redo_until = -1
+        self._held_for: int | None = None
+        """The command for which the run is held, once it is where it was."""
 
     def alert(self) -> None:
         """Have the next boundary look, or wake a paused one. Any thread, or a signal handler."""
@@ -65,6 +69,14 @@ class Boundary:
         self.mailbox.begin(branch.id, branch.known_seqs)
         self.alerted = True
 
+    def hold(self, seq: int) -> None:
+        """Have the run begin paused, as soon as it is where it was: its `resume` is on its way.
+
+        Args:
+            seq: the number of that. A crash may have kept people from hearing that it has acted.
+        """
+        self._held_for = seq
+
     @property
     def redoing(self) -> bool:
         """Whether steps are being taken again that an earlier attempt had reported."""
@@ -80,7 +92,11 @@ class Boundary:
             self._act_once()
             if self._redo and self._redo[0].step <= session.last_step_of_boundary:
                 continue  # a revert brought the child's own changes
-            if session.wants_out or session.status is not RunStatus.PAUSED:
+            if session.wants_out:
+                break
+            if session.lease_is_over:
+                session.keep_place()
+            elif session.status is not RunStatus.PAUSED:
                 break
             self._wake.get()
         if self._redo or self.redoing:
@@ -110,6 +126,7 @@ class Boundary:
             self._redo_one(intent)
         if self.redoing:
             return
+        self._pause_if_held()
         while not session.wants_out and (command := self._next_fresh()) is not None:
             self.handle(command)
 
@@ -119,6 +136,15 @@ class Boundary:
         if until is not None and session.last_step_of_boundary >= until:
             session.agenda.pause_after = None
             session.change_status(RunStatus.PAUSED, f"paused after step {until}, as was asked for")
+
+    def _pause_if_held(self) -> None:
+        session, seq = self._session, self._held_for
+        self._held_for = None
+        if seq is None or seq in session.branch.known_seqs or session.wants_out:
+            return
+        if session.status is not RunStatus.PAUSED:
+            reason = "it was suspended, and its `resume` is on its way"
+            session.change_status(RunStatus.PAUSED, reason)
 
     def _next_fresh(self) -> Command | None:
         session = self._session
@@ -208,19 +234,21 @@ class Boundary:
         except OSError as error:
             self.refuse(command, _not_journalled(command, step, error))
             return
-        self._carry_out(intent, trouble)
+        self._carry_out(intent, trouble=trouble)
 
     def _redo_one(self, intent: Intent) -> None:
         if isinstance(intent.command.action, CHANGING) and intent.command.seq != FORK_SEQ:
             self._session.take_checkpoint_to_undo(intent.undo_to)
-        self._carry_out(intent)
+        self._carry_out(intent, HANDLERS[type(intent.command.action)].redo)
 
-    def _carry_out(self, intent: Intent, trouble: str | None = None) -> None:
+    def _carry_out(
+        self, intent: Intent, act: Act | None = None, trouble: str | None = None
+    ) -> None:
         branch, command, step = self._session.branch, intent.command, intent.step
         known = branch.journal.outcomes.get(intent.position)
         self._session.position = intent.position
         try:
-            effect = HANDLERS[type(command.action)].act(self._session, command)
+            effect = (act or HANDLERS[type(command.action)].act)(self._session, command)
         except Exception as error:
             if known is not None or command.seq == FORK_SEQ:
                 # It acted before, so the program must have changed; going on would not be a redo.

@@ -23,6 +23,7 @@ from midcourse.contract.records import (
 )
 from midcourse.contract.runs import RunFile, RunStatus
 from midcourse.errors import CheckpointUnusable, RunBusy, RunEnded
+from midcourse.fence import take_over
 from midcourse.journal import Journal
 from midcourse.recorder import Recorder
 from midcourse.runlog import RunLogReader, RunLogWriter
@@ -35,38 +36,59 @@ LOCK_SECONDS = 20.0
 class Branch:
     """Everything on disk that belongs to one run. One process at a time holds it."""
 
-    def __init__(self, home: Path, wanted: RunFile, *, nudge: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        wanted: RunFile,
+        *,
+        attempt: int = 0,
+        nudge: Callable[[], None],
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begin a run, or take up one that has begun.
 
         Args:
             home: the folder of all runs.
             wanted: what the run should be; a run that has begun must be the same.
+            attempt: which start of the run this is; 0 where nobody counts.
             nudge: called when the run log has grown.
+            on_lost: called when a later attempt turns out to have the run; on any thread.
 
         Raises:
             RunBusy: another process holds it.
+            PlaceLost: a later attempt has it.
             RunEnded: it has ended for good.
             InvalidInput: it has begun as something else.
             JournalUnusable: its journal is damaged.
             OSError: its folder cannot be written.
         """
+        self._on_lost = on_lost
         self.paths = RunPaths(home, wanted.id)
         self.paths.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             self._lock = hold(self.paths.lock, wanted.id)
             undo.callback(os.close, self._lock)
+            self.fence = take_over(self.paths, attempt)
             self.run_file = _begin_or_check(self.paths.run_file, wanted)
-            self.journal = Journal(self.paths.journal)
+            self.journal = Journal(self.paths.journal, self.fence)
             undo.callback(self.journal.close)
-            log = RunLogWriter(self.paths.run_log)
+            log = RunLogWriter(self.paths.run_log, self.fence)
+            log.on_lost = on_lost
             undo.callback(log.close)
             self._learn_history()
             self.store = CheckpointStore(self.paths)
             self.store.tidy()
-            self.writer = WriterProcess(self._lock)
+            self.writer = WriterProcess(self._lock, self.fence)
             undo.pop_all()
-        self.tracker = TrackerProcess(self.paths)
-        self.recorder = Recorder(log, flushed=nudge, tick=self.tracker.ensure_alive)
+        self.tracker = TrackerProcess(self.paths, self.fence)
+        self.recorder = Recorder(log, flushed=nudge, tick=self._tick)
+
+    def _tick(self) -> None:
+        """Now and then: see that the tracker lives, and that nobody has come since."""
+        if self.fence.holds():
+            self.tracker.ensure_alive()
+        else:
+            self._on_lost()
 
     @property
     def id(self) -> str:
@@ -139,7 +161,10 @@ class Branch:
         """Finish writing, end the helpers, and free the run."""
         self.writer.close()
         self.recorder.close()
-        self.tracker.finish(tracker_seconds)
+        if self.fence.holds():
+            self.tracker.finish(tracker_seconds)
+        else:
+            self.tracker.abandon()
         self.journal.close()
         os.close(self._lock)
 

@@ -188,6 +188,8 @@ class Checkpointer:
             self._best_name = record.name
         self._branch.recorder.record(CheckpointWritten(at=utc_now(), checkpoint=record))
         promise.set_result(manifest)  # whoever wants to pin it does so in here
+        if not self._branch.fence.holds():
+            return  # what to keep is for the later attempt to say
         try:
             wanted = self._branch.journal.undo_points(self._keep)
             if self._best_name is not None:

@@ -23,7 +23,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import Notice, StatusChanged
 from midcourse.contract.runs import ENDED, RunFile, RunStatus, TrackingStatus
-from midcourse.errors import Interrupted, PlaceLost
+from midcourse.errors import Interrupted, PlaceLost, Suspended
 from midcourse.feed import Feed
 from midcourse.link import Link
 from midcourse.live.part import Values
@@ -101,11 +101,26 @@ class Engine:
         """Each lets go of a run that this one took the place of."""
         self.before_end: Callable[[], None] = lambda: None
         """Called when the run ends in order, before its last word: a replay says how it went."""
+        self.lease_is_over = False
+        """Whether the control API has been silent for so long that the run must wait for it."""
+        self._told_of_lease: int | None = None
         self.link = self._make_link()
-        wanted, self.superseded = successor_of(environment.home, wanted)
-        """Runs that this one took the place of, and the control API may not have heard out."""
-        self.branch = Branch(environment.home, wanted, nudge=self.nudge)
+        if self.link is not None and environment.held is not None:
+            self.boundary.hold(environment.held)
+        self._wanted_id = wanted.id
         self._signals = SignalWatch(self.boundary.alert)
+        self.superseded: list[RunPaths] = []
+        """Runs that this one took the place of, and the control API may not have heard out."""
+        try:
+            self.branch = self._open_branch(wanted)
+        except BaseException:
+            self._signals.close()
+            raise
+
+    def _open_branch(self, wanted: RunFile) -> Branch:
+        home, attempt = self.environment.home, self.environment.attempt
+        wanted, self.superseded = successor_of(home, wanted, attempt)
+        return Branch(home, wanted, attempt=attempt, nudge=self.nudge, on_lost=self.lose_place)
 
     # -- what the run is ----------------------------------------------------------------------
 
@@ -250,14 +265,18 @@ class Engine:
 
     @property
     def wants_out(self) -> bool:
-        """Whether the loop must be left: at the end, on a signal, or with the place lost."""
-        return self.ended or self._place_lost or self._signals.received is not None
+        """Whether the loop must be left: at the end, to make room, or with the place lost."""
+        over = self.ended or self.status is RunStatus.SUSPENDED
+        return over or self._place_lost or self._signals.received is not None
 
     def _act(self) -> None:
         """Do what waits at this boundary; raise if the process must go."""
         self.boundary.act()
         if self._place_lost:
-            raise PlaceLost(f"run {self.id} was given to another process; this one ends")
+            self._signals.relent()
+            raise self._place_lost_error()
+        if self.status is RunStatus.SUSPENDED:
+            raise Suspended(0)
         signal = self._signals.received
         if signal is not None and not self.ended:
             self.take_checkpoint(CheckpointReason.INTERRUPTED)
@@ -266,14 +285,16 @@ class Engine:
     def change_status(self, status: RunStatus, reason: str | None = None) -> None:
         """Be in another state from now on, and say so."""
         self.status = status
-        self.branch.recorder.record(
-            StatusChanged(
-                at=utc_now(),
-                status=status,
-                step=self.last_step,
-                reason=reason,
-                summary=self._logbook.summary if status in ENDED else {},
-            )
+        self.branch.recorder.record(self.status_record(reason))
+
+    def status_record(self, reason: str | None = None) -> StatusChanged:
+        """The state that the run is in, to be logged."""
+        return StatusChanged(
+            at=utc_now(),
+            status=self.status,
+            step=self.last_step,
+            reason=reason,
+            summary=self._logbook.summary if self.ended else {},
         )
 
     def notice(self, message: str) -> Notice:
@@ -321,21 +342,39 @@ class Engine:
             env.attempt,
             heartbeat=self._heartbeat,
             on_command=lambda command: self.boundary.mailbox.post(command),
-            on_lost=self._lose_place,
+            on_lost=self.lose_place,
+            on_lease=self._change_lease,
         )
+
+    def _change_lease(self, over: bool) -> None:
+        self.lease_is_over = over
+        self.boundary.alert()
+
+    def keep_place(self) -> None:
+        """The control API has been silent for too long: another may be given this run."""
+        self.take_checkpoint(CheckpointReason.INTERRUPTED)
+        if self._told_of_lease != self.current_step:
+            self._told_of_lease = self.current_step
+            words = "the control API has not answered for longer than the lease; waiting for it"
+            self.branch.recorder.record(self.notice(words))
 
     def nudge(self) -> None:
         """Tell the link that the run log has grown."""
         if self.link is not None:
             self.link.nudge()
 
-    def _lose_place(self) -> None:
-        self._place_lost = True
-        self.boundary.alert()
+    def lose_place(self) -> None:
+        """Another process has the run: leave the loop, and write nothing more. Any thread."""
+        if not self._place_lost:
+            self._place_lost = True
+            self.boundary.alert()
+            self._signals.insist(self._place_lost_error())
+
+    def _place_lost_error(self) -> PlaceLost:
+        return PlaceLost(f"run {self._wanted_id} was given to another process; this one ends")
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
-            attempt=self.environment.attempt,
             status=self.status,
             step=self.last_step,
             epoch=self.epoch,
@@ -352,6 +391,7 @@ class Engine:
         Args:
             error: what the loop was left by, if by an error.
         """
+        self._signals.relent()
         try:
             if not self._place_lost:
                 self._last_word(error)
@@ -367,6 +407,8 @@ class Engine:
     def _last_word(self, error: BaseException | None) -> None:
         self.branch.writer.drain()  # a checkpoint's receipt comes before the run's end
         left_in_order = isinstance(error, SystemExit) and error.code in (None, 0)
+        if self.status is RunStatus.SUSPENDED:
+            return  # it was said with the receipt, however the program left its loop
         if error is None or left_in_order:
             status = self.status if self.ended else RunStatus.FINISHED
             if self._begun and self.current_step > BEFORE_FIRST_STEP + 1:

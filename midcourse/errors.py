@@ -14,6 +14,7 @@ __all__ = [
     "RunBusy",
     "RunEnded",
     "StateUnsupported",
+    "Suspended",
 ]
 
 
@@ -53,4 +54,11 @@ class Interrupted(SystemExit):
     """The process was asked to end; a checkpoint was written, and the run can go on later.
 
     Its code is 128 plus the signal's number, as shells have it.
+    """
+
+
+class Suspended(Interrupted):
+    """The run was told to make room; a checkpoint was written, and the run can go on later.
+
+    Its code is 0: all is as was asked for.
     """

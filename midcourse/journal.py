@@ -19,6 +19,7 @@ from midcourse.contract.journal import (
 )
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.errors import JournalUnusable
+from midcourse.fence import Fence
 
 
 class Journal:
@@ -27,13 +28,18 @@ class Journal:
     Opening one only reads, so that it may be looked at while another process writes it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fence: Fence | None = None) -> None:
         """Open a journal, or begin one; an unfinished last line (a crash) is passed over.
+
+        Args:
+            path: of the file.
+            fence: looked at before each line; once a later attempt has the run, none is written.
 
         Raises:
             JournalUnusable: a whole line is damaged; it is never read as "nothing happened".
         """
         self.path = path
+        self._fence = fence
         self.intents: list[Intent] = []
         self.outcomes: dict[int, Receipt] = {}
         """By the position of the intent."""
@@ -181,8 +187,10 @@ class Journal:
     def _append(self, record: Record) -> None:
         data = record.to_json().encode() + b"\n"
         with self._lock:  # a checkpoint's outcome comes from the writer's thread
+            self._check_fence()
             if self._file < 0:
                 self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+                self._check_fence()  # once more, as it is open now: see `midcourse.fence`
                 os.ftruncate(self._file, self._size)
             try:
                 if os.pwrite(self._file, data, self._size) != len(data):
@@ -194,6 +202,10 @@ class Journal:
                     os.ftruncate(self._file, self._size)
                 raise
             self._size += len(data)
+
+    def _check_fence(self) -> None:
+        if self._fence is not None:
+            self._fence.check()
 
     def close(self) -> None:
         """Let go of the file."""

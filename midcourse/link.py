@@ -1,8 +1,9 @@
 """The link to the control API: background threads that only ever dial out.
 
-One thread ships the run log and beats the heart, one long-polls for commands. The control API may
-be down for hours: nothing here ever waits on the training thread, and nothing is lost, because
-what is to be said stands in the run log and what is to be heard stands in the API's database.
+One thread reports where the run is and what it has logged, one long-polls for commands. The control
+API may be down for hours: nothing here ever waits on the training thread, and nothing is lost,
+because what is to be said stands in the run log and what is to be heard stands in the API's
+database.
 """
 
 import logging
@@ -26,13 +27,16 @@ from midcourse.contract.link import (
     WRONG_OFFSET,
     CommandsAnswer,
     Heartbeat,
-    LogAnswer,
+    ReportAnswer,
 )
 from midcourse.contract.paths import RunPaths
 from midcourse.errors import PlaceLost
+from midcourse.lease import Lease
 from midcourse.runlog import whole_lines
 
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.25
+"""After so long without news there is a report all the same. The recorder has news each second: a
+little more than that lets one report do for both."""
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 15.0
 _LONGEST_PAUSE = 2.0
@@ -48,8 +52,8 @@ class _Followed:
     run: str
     log: Path
     last_seq: int
-    offset: int = 0
-    """How much of its log the API has, as far as we know; the API corrects it."""
+    offset: int | None = None
+    """How much of its log the API has; None until it has said so."""
 
 
 class Link:
@@ -64,6 +68,7 @@ class Link:
         heartbeat: Callable[[], Heartbeat],
         on_command: Callable[[Command], None],
         on_lost: Callable[[], None],
+        on_lease: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Prepare; `follow` begins.
 
@@ -74,7 +79,9 @@ class Link:
             heartbeat: says where the run is; called on the link's thread.
             on_command: takes a command, on the link's thread.
             on_lost: the run was given to another process.
+            on_lease: the lease has run out (True), or runs again (False).
         """
+        self._lease = Lease(on_lease)
         self._url = f"{api_url}/api/v1/runs"
         self._token = token
         self._attempt = attempt
@@ -95,7 +102,7 @@ class Link:
             heard_out: runs that ended before this one, whose logs go first.
         """
         last = _Followed(paths.folder.name, paths.run_log, last_seq)
-        # In one go: what is last in the list is the run that commands and heartbeats are for.
+        # In one go: what is last in the list is the run that commands are for and that beats.
         self._runs += [*(_Followed(p.folder.name, p.run_log, 0) for p in heard_out), last]
         if self._shipper is None:
             self._shipper = self._thread("ship", self._ship_all)
@@ -108,6 +115,7 @@ class Link:
     def finish(self, timeout: float) -> bool:
         """Ship what is left and end; False if the API would not take it all in time."""
         self._closing.set()
+        self._lease.close()
         self.nudge()
         if self._shipper is None:
             return True
@@ -133,16 +141,13 @@ class Link:
                 index += 1
 
     def _ship(self, session: requests.Session, followed: _Followed) -> None:
-        """Ship one run's log until the run has a successor, or the link is closing."""
-        pause, beat_at = 0.0, 0.0
+        """Report on one run until it has a successor, or the link is closing."""
+        pause = 0.0
         while True:
             self._news.clear()
             over = self._closing.is_set() or self._runs[-1] is not followed
             try:
-                if (time.monotonic() >= beat_at or over) and self._runs[-1] is followed:
-                    self._beat(session, followed)
-                    beat_at = time.monotonic() + HEARTBEAT_SECONDS
-                shipped = self._ship_some(session, followed)
+                again = self._report(session, followed, to_the_end=over)
                 pause = 0.0
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
                 pause = min(_LONGEST_PAUSE, pause * 2 or 0.25)
@@ -153,37 +158,41 @@ class Link:
                 if self._runs[-1] is followed:
                     self._on_lost()
                 return
-            if shipped:
+            if again:
                 continue
             if over:
                 return
-            self._news.wait(max(0.0, beat_at - time.monotonic()))
+            self._news.wait(HEARTBEAT_SECONDS)
 
-    def _beat(self, session: requests.Session, followed: _Followed) -> None:
+    def _report(self, session: requests.Session, followed: _Followed, *, to_the_end: bool) -> bool:
+        """Say where the run is, with what its log has that the API has not.
+
+        Returns:
+            Whether there is more to say at once.
+        """
+        # The first report asks how much of the log is there.
+        offset, lines = followed.offset or 0, b""
+        beat = self._heartbeat().to_json() if self._runs[-1] is followed else ""
+        if followed.offset is not None:
+            lines = b"".join(whole_lines(followed.log, offset, LOG_CHUNK_BYTES))
+        if lines:
+            sync(followed.log)  # the API never knows more than a power cut would leave on this disk
         answer = self._call(
             session,
             "POST",
-            f"{followed.run}/link/heartbeat",
-            data=self._heartbeat().to_json(),
-            headers={"Content-Type": "application/json"},
-        )
-        followed.offset = LogAnswer.model_validate(answer).next_offset
-
-    def _ship_some(self, session: requests.Session, followed: _Followed) -> bool:
-        lines = whole_lines(followed.log, followed.offset, LOG_CHUNK_BYTES)
-        if not lines:
-            return False
-        sync(followed.log)  # the API never knows more than a power cut would leave on this disk
-        answer = self._call(
-            session,
-            "POST",
-            f"{followed.run}/link/log",
-            params={"offset": followed.offset},
-            data=b"".join(lines),
+            f"{followed.run}/link/report",
+            params={"offset": offset},
+            data=beat.encode() + b"\n" + lines,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        followed.offset = LogAnswer.model_validate(answer).next_offset
-        return True
+        asked = followed.offset is None
+        told = ReportAnswer.model_validate(answer)
+        followed.offset = told.next_offset
+        if told.lease_seconds is not None:
+            self._lease.lasts(told.lease_seconds)
+        misplaced = followed.offset != offset + len(lines)
+        much = len(lines) > LOG_CHUNK_BYTES // 2
+        return asked or (bool(lines) and (misplaced or much or to_the_end))
 
     # -- commands ---------------------------------------------------------------------------
 
@@ -236,6 +245,7 @@ class Link:
         )
         body = strict_json_loads(response.content) if response.content else None
         if response.ok:
+            self._lease.heard()
             return body
         if isinstance(body, dict) and body.get("type") == LOST_PLACE:
             raise PlaceLost(body.get("detail") or "this run was given to another process")

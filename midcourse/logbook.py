@@ -93,6 +93,8 @@ class Logbook:
 
     def _log_images(self, step: int, name: str, images: Images) -> None:
         paths = self._find_branch().paths
+        if not self._find_branch().fence.holds():
+            return  # a later attempt has the run, and writes these pictures itself
         try:
             files = save_images(images, paths.folder, paths.media, name, step)
         except OSError as error:  # a full disk must not end the training

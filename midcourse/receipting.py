@@ -5,13 +5,14 @@ from typing import Any
 
 from midcourse.branch import Branch
 from midcourse.contract.base import utc_now
-from midcourse.contract.commands import Command, Stop, TakeCheckpoint
+from midcourse.contract.commands import Command, Stop, Suspend, TakeCheckpoint
 from midcourse.contract.errors import InvalidInput, MidcourseError
 from midcourse.contract.journal import Intent
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.runs import RunStatus
 from midcourse.errors import CommandRejected
 from midcourse.handlers.effect import Effect, facts
+from midcourse.handlers.holding import KILLED_ON_ITS_WAY
 
 
 def success(
@@ -89,6 +90,11 @@ def settle(branch: Branch, position: int) -> None:
             continue
         if isinstance(intent.command.action, TakeCheckpoint | Stop):
             receipt = _checkpoint_outcome(branch, intent)
+        elif isinstance(intent.command.action, Suspend):
+            # Its checkpoint is on the disk, but the process did not leave by itself.
+            receipt = receipt_of(
+                intent.command, CommandState.FAILED, intent.step, reason=KILLED_ON_ITS_WAY
+            )
         else:
             reason = "it acted; a full disk and a crash took the values before and after"
             receipt = receipt_of(intent.command, CommandState.APPLIED, intent.step, reason=reason)

@@ -19,6 +19,7 @@ from midcourse.contract.commands import (
     Pause,
     Resume,
     Stop,
+    Suspend,
 )
 from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.paths import RunPaths
@@ -147,6 +148,8 @@ def adopt(session: "Engine", branch: Branch, loaded: Manifest | None = None) -> 
 
 def _status(branch: Branch, position: int) -> tuple[RunStatus, int | None]:
     """What was last said before the checkpoint, and after which step the run is to pause."""
+    back = False
+    """Whether it comes back from a suspension, which also ends a pause."""
     for intent in reversed(branch.journal.intents[:position]):
         receipt = branch.journal.outcomes.get(intent.position)
         if receipt is not None and receipt.state is not CommandState.APPLIED:
@@ -154,8 +157,10 @@ def _status(branch: Branch, position: int) -> tuple[RunStatus, int | None]:
         match intent.command.action:
             case Stop():
                 return RunStatus.STOPPED, None
+            case Suspend():
+                back = back or receipt is not None  # without one, it was killed on its way
             case Pause():
-                return RunStatus.PAUSED, None
+                return RunStatus.RUNNING if back else RunStatus.PAUSED, None
             case Resume(steps=steps):
                 until = None if steps is None else intent.step + steps
                 return RunStatus.RUNNING, until
@@ -211,7 +216,13 @@ def prepare_child(session: "Engine", back: Return) -> tuple[Branch, Manifest]:
             ),
         }
     )
-    child = Branch(parent.paths.home, wanted, nudge=session.nudge)
+    child = Branch(
+        parent.paths.home,
+        wanted,
+        attempt=session.environment.attempt,
+        nudge=session.nudge,
+        on_lost=session.lose_place,
+    )
     step, restore = session.current_step, session.tracked.backup(session.current_step)
     try:
         manifest = load_place(session, child)

@@ -8,7 +8,7 @@ after a restart. A full disk keeps the lines in memory and tries again.
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from midcourse.contract.base import Record
 from midcourse.contract.errors import MidcourseError
 from midcourse.contract.records import LogRecord, parse_record
+from midcourse.fence import Fence
 
 READ_BYTES = 1_000_000
 
@@ -68,12 +69,29 @@ def whole_lines(path: Path, offset: int, max_bytes: int) -> list[bytes]:
 
 
 class RunLogWriter:
-    """Appends records to a run log. Thread-safe. One writer a run: the run's lock sees to that."""
+    """Appends records to a run log. Thread-safe. One writer a run: lock and fence see to that."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fence: Fence | None = None) -> None:
+        """Open a run log, or begin one; an unfinished last line (a crash) is removed.
+
+        Args:
+            path: of the file.
+            fence: looked at before each write; once a later attempt has the run, nothing more is
+                written.
+
+        Raises:
+            PlaceLost: a later attempt has it already.
+        """
         self.path = path
+        self._fence = fence
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called when a write was left out because a later attempt has the run."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if fence is not None and not fence.holds():
+            os.close(self._file)
+            fence.check()
+        # From here on the file is ours: a later attempt copies it and leaves this one to us.
         self._size = _cut_torn_line(self._file)
         self._lines: list[bytes] = []
         self._lock = threading.Lock()
@@ -98,11 +116,16 @@ class RunLogWriter:
         """Write what has gathered to the kernel (`durable`: to the disk).
 
         Returns:
-            False if the disk would not take it; the lines are kept for the next flush.
+            False if the disk would not take it; the lines are kept for the next flush. Also if a
+            later attempt has the run; then they are gone.
         """
         with self._lock:
             if self._file < 0:
                 return not self._lines
+            if self._lines and self._fence is not None and not self._fence.holds():
+                self._lines.clear()
+                self.on_lost()
+                return False
             data = b"".join(self._lines)
             try:
                 written = 0

@@ -10,15 +10,24 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CommandDone, StatusChanged
 from midcourse.contract.runs import RunFile, RunStatus
+from midcourse.fence import take_over
 from midcourse.journal import Journal
 from midcourse.runlog import RunLogReader, RunLogWriter
 
 
-def successor_of(home: Path, wanted: RunFile) -> tuple[RunFile, list[RunPaths]]:
+def successor_of(home: Path, wanted: RunFile, attempt: int = 0) -> tuple[RunFile, list[RunPaths]]:
     """The run that goes on under the wanted one's id or, after reverts, in its place.
+
+    Args:
+        home: the folder of all runs.
+        wanted: what should go on.
+        attempt: which start of it this is; 0 where nobody counts.
 
     Returns:
         That run, and the superseded ones on the way, whose logs have their last word by now.
+
+    Raises:
+        PlaceLost: a later attempt has one of them.
     """
     superseded: list[RunPaths] = []
     seen = {wanted.id}
@@ -28,16 +37,17 @@ def successor_of(home: Path, wanted: RunFile) -> tuple[RunFile, list[RunPaths]]:
         successor = journal.successor()
         if successor is None or successor in seen:
             return wanted, superseded
-        _say_last_word(paths, journal)
+        _say_last_word(paths, journal, attempt)
         superseded.append(paths)
         seen.add(successor)
         wanted = read_run_file(RunPaths(home, successor).run_file)
 
 
-def _say_last_word(paths: RunPaths, journal: Journal) -> None:
+def _say_last_word(paths: RunPaths, journal: Journal, attempt: int) -> None:
     """Log the revert's receipt and the end, unless they are there."""
     lock = hold(paths.lock, paths.folder.name)
     try:
+        fence = take_over(paths, attempt)
         reader = RunLogReader(paths.run_log)
         while records := reader.read():
             if any(
@@ -45,7 +55,7 @@ def _say_last_word(paths: RunPaths, journal: Journal) -> None:
                 for record in records
             ):
                 return
-        log = RunLogWriter(paths.run_log)
+        log = RunLogWriter(paths.run_log, fence)
         for command, receipt in journal.concluded():
             went_back = isinstance(command.action, Revert | Undo)
             if went_back and receipt.state is CommandState.APPLIED:

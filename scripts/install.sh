@@ -19,3 +19,12 @@ echo "Installing $requirements into .venv (a minute or two; 5.4 GB with PyTorch)
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
     --require-hashes --requirement "$requirements" >"$log" 2>&1 ||
     fail "The packages of $requirements could not be installed: $(grep -m 1 -i -o 'network is unreachable\|temporary failure in name resolution\|no space left on device\|connection refused\|hashes are required\|do not match the hashes\|no matching distribution found for .*' "$log" || echo 'see the log'). The whole log is in $log."
+
+# The checkout itself, without a build: its packages are found from any folder, and `midcourse` is
+# a command. It follows links to itself, so that one may lie in ~/.local/bin.
+pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/midcourse_checkout.pth"
+cat >.venv/bin/midcourse <<'END'
+#!/bin/sh
+exec "$(dirname "$(readlink -f "$0")")/python" -P -m midcourse.cli "$@"
+END
+chmod +x .venv/bin/midcourse

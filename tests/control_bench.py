@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from databases import database_url
+
 from control_api.app import create_app
 from control_api.bell import Bell
 from control_api.database import Database
@@ -15,6 +17,7 @@ from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, RunSp
 from control_api.lifecycle import get_run
 from control_api.reconciler import Reconciler
 from control_api.settings import Settings
+from control_api.slots import cpu_slots
 from control_api.tokens import ensure_admin
 from midcourse.contract import environment
 from midcourse.contract.built_in import BUILT_IN
@@ -71,7 +74,8 @@ class Bench:
 
     def __init__(self, home: Path, **changes: Any) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.settings = Settings(home=home, **changes)
+        usual = {"database_url": database_url(home), "slots": cpu_slots(8)}
+        self.settings = Settings(home=home, **{**usual, **changes})
         self.home = self.settings.home
         self.database = Database(self.settings.database_url, Bell())
         self.database.migrate()
@@ -151,7 +155,7 @@ class BenchTrainer:
     def ship(self, data: bytes, *, offset: int | None = None, attempt: int | None = None) -> Any:
         where = self.offset if offset is None else offset
         who = self.attempt if attempt is None else attempt
-        return self.link("POST", f"log?attempt={who}&offset={where}", data=data)
+        return self.link("POST", f"report?attempt={who}&offset={where}", data=b"\n" + data)
 
     def say(self, *records: Any) -> None:
         """Ship records; they must be taken."""
@@ -170,11 +174,11 @@ class BenchTrainer:
         assert answer.status_code == 200, answer.text
         return answer.json["commands"]
 
-    def beat(self, **changes: Any) -> Any:
-        beat = {"attempt": self.attempt, "status": "running", "step": 7, "epoch": 1} | changes
-        return self.link(
-            "POST", "heartbeat", data=json.dumps(beat), content_type="application/json"
-        )
+    def beat(self, *, attempt: int | None = None, **changes: Any) -> Any:
+        beat = {"status": "running", "step": 7, "epoch": 1} | changes
+        who = self.attempt if attempt is None else attempt
+        data = json.dumps(beat).encode() + b"\n"
+        return self.link("POST", f"report?attempt={who}&offset=0", data=data)
 
     def end(self, exit_code: int | None) -> None:
         """The process ends."""

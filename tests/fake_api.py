@@ -19,6 +19,7 @@ class Api:
     def __init__(self) -> None:
         self.logs: dict[str, bytearray] = {}
         self.beats: dict[str, list[Heartbeat]] = {}
+        self.attempts: set[int] = set()
         self.commands: list[Command] = []
         self.requests: list[tuple[str, str]] = []
         self.trouble: Callable[[str], tuple[int, Any] | None] = lambda path: None
@@ -104,20 +105,18 @@ class Api:
             self.news.wait_for(lambda: self.closing or waiting(), float(query["wait"]))
             return 200, {"commands": [json.loads(each.to_json()) for each in waiting()]}
 
-    def _log(self, run: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+    def _report(self, run: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
+        beat, _, lines = body.partition(b"\n")
         with self.news:
             log = self.logs.setdefault(run, bytearray())
-            if int(query["offset"]) != len(log):
+            if lines and int(query["offset"]) != len(log):
                 return 409, {"type": WRONG_OFFSET, "next_offset": len(log)}
-            log += body
+            if beat:
+                self.beats.setdefault(run, []).append(Heartbeat.model_validate_json(beat))
+            log += lines
+            self.attempts.add(int(query["attempt"]))
             self.news.notify_all()
             return 200, {"next_offset": len(log)}
-
-    def _heartbeat(self, run: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
-        with self.news:
-            self.beats.setdefault(run, []).append(Heartbeat.model_validate_json(body))
-            self.news.notify_all()
-            return 200, {"next_offset": len(self.logs.setdefault(run, bytearray()))}
 
     def wait_until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
         with self.news:

@@ -1,8 +1,8 @@
 """`python -m trainer params.json`: parse, build, run, close.
 
-Exit codes: 0 the run finished or was stopped; 1 it failed; 2 its configuration cannot be used and
-nothing was started; 75 another process is training the run; 143 or 130 it was interrupted, and
-goes on when it is started again.
+Exit codes: 0 the run finished, or was stopped or suspended; 1 it failed; 2 its configuration
+cannot be used and nothing was started; 75 another process is training the run; 143 or 130 it was
+interrupted, and goes on when it is started again.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import midcourse
 from midcourse.contract.environment import TrainerEnvironment
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
 from midcourse.contract.names import Metric
-from midcourse.errors import RunBusy
+from midcourse.contract.runs import RunStatus
+from midcourse.errors import PlaceLost, RunBusy
 from midcourse.replay.file import JournalFile
 from midcourse.replay.finding import find_journal
 from trainer.build import Task, build
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             replay=replay,
             policies=[policy.model_dump() for policy in config.policies],
         )
-    except RunBusy as error:
+    except (PlaceLost, RunBusy) as error:
         tell(error)
         return BUSY
     except MidcourseError as error:
@@ -88,7 +89,8 @@ def run(session: midcourse.Session, task: Task, config: Config) -> int:
                 worst_class_accuracy=worst_accuracy,
             )
     except midcourse.Interrupted:
-        say(f"Interrupted; go on with: --run-id {session.id}")
+        word = "Suspended" if session.status is RunStatus.SUSPENDED else "Interrupted"
+        say(f"{word}; go on with: --run-id {session.id}")
         raise
     except MidcourseError as error:
         tell(error)

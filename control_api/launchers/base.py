@@ -16,6 +16,11 @@ Handle = dict[str, Any]
 class LaunchFailed(Exception):
     """The trainer could not be started; the text says why."""
 
+    def __init__(self, why: str, *, may_pass: bool = False) -> None:
+        super().__init__(why)
+        self.may_pass = may_pass
+        """Another try may succeed: the machine is short of something."""
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -47,7 +52,7 @@ class Launcher(Protocol):
     name: str
 
     def submit(self, spec: RunSpec) -> Handle:
-        """Start a trainer.
+        """Start a trainer, or find the one that was started before for this attempt of this run.
 
         Raises:
             LaunchFailed: it did not start.

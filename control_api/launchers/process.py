@@ -1,7 +1,8 @@
 """The `process` launcher: trainers as processes of this machine, which outlive the API.
 
 A process is known by its id and its start time, since ids are used again. The ones that this
-process started are its children, and their exit codes are known; of adopted ones they are not.
+process started are its children, and their exit codes are known. Those of an earlier reconciler
+are the supervisor's by now, which notes their exit codes (`control_api.exits`).
 """
 
 import contextlib
@@ -9,12 +10,18 @@ import os
 import signal
 import subprocess
 from datetime import UTC, datetime
+from errno import EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC
 from pathlib import Path
 
+from control_api.exits import Exits
 from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, RunSpec
 from midcourse.contract import environment
 
 PROC = Path("/proc")
+MOST_CHILDREN = 200
+"""How many are remembered though they have ended."""
+MAY_PASS = frozenset({EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC})
+"""Errors of a machine that is short of memory, processes, files or disk."""
 
 
 class ProcessLauncher:
@@ -22,12 +29,18 @@ class ProcessLauncher:
 
     name = "process"
 
-    def __init__(self) -> None:
+    def __init__(self, exits: Exits | None = None) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         """Kept only to ask them for their exit codes."""
+        self._handles: dict[tuple[str, int], Handle] = {}
+        """Of the same, by run and attempt."""
+        self._exits = exits
 
     def submit(self, spec: RunSpec) -> Handle:
-        """Start a trainer, its output going to the console log."""
+        """Start a trainer, its output going to the console log, unless it is there already."""
+        key = (spec.run_id, spec.attempt)
+        if there := self._handles.get(key) or self.find(*key):
+            return there
         try:
             spec.console.parent.mkdir(parents=True, exist_ok=True)
             with spec.console.open("ab") as console:
@@ -43,9 +56,22 @@ class ProcessLauncher:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise LaunchFailed(f"{spec.argv[0]} could not be started: {error}") from error
+            why = f"{spec.argv[0]} could not be started: {error}"
+            raise LaunchFailed(why, may_pass=error.errno in MAY_PASS) from error
+        self._forget_ended(child.pid)
         self._children[child.pid] = child
-        return {"pid": child.pid, "started": start_time(child.pid)}
+        handle = {"pid": child.pid, "started": start_time(child.pid, though_ended=True)}
+        self._handles[key] = handle
+        return handle
+
+    def _forget_ended(self, reused: int) -> None:
+        """Let go of the child whose id is used again, and of the oldest that have ended."""
+        for number, (key, handle) in enumerate([*self._handles.items()][::-1]):
+            pid = handle["pid"]
+            is_old = number >= MOST_CHILDREN and self._children[pid].returncode is not None
+            if pid == reused or is_old:
+                del self._handles[key]
+                del self._children[pid]
 
     def find(self, run_id: str, attempt: int) -> Handle | None:
         """Look through all processes for the leader of a session with this attempt's variables."""
@@ -65,11 +91,18 @@ class ProcessLauncher:
         """Ask our child, or look whether the process of that id is still the same."""
         pid = handle["pid"]
         child = self._children.get(pid)
-        if child is not None:
+        if child is not None and handle in self._handles.values():
             code = child.poll()
             return LaunchStatus(running=code is None, exit_code=code)
-        started = start_time(pid)
-        return LaunchStatus(running=started is not None and started == handle["started"])
+        known = handle["started"]
+        if known is not None and start_time(pid) == known:
+            return LaunchStatus(running=True)
+        if self._exits is None or known is None:
+            return LaunchStatus(running=False)
+        # In this order: a zombie that is gone by the second look has been noted by then.
+        about_to_be_noted = start_time(pid, though_ended=True) == known and _is_sibling(pid)
+        code = self._exits.code(pid, known)
+        return LaunchStatus(running=code is None and about_to_be_noted, exit_code=code)
 
     def stop(self, handle: Handle, *, force: bool = False) -> None:
         """SIGTERM, or SIGKILL, to the trainer alone: its tracker has an end of its own."""
@@ -78,10 +111,11 @@ class ProcessLauncher:
                 os.kill(handle["pid"], signal.SIGKILL if force else signal.SIGTERM)
 
 
-def start_time(pid: int) -> str | None:
+def start_time(pid: int, *, though_ended: bool = False) -> str | None:
     """When a living process began, in words that no other process of this id shares.
 
-    None if there is none, or only what is left of one that nobody has waited for (a zombie).
+    None if there is none, or only what is left of one that nobody has waited for (a zombie), but
+    for `though_ended`.
     """
     if not PROC.is_dir():
         return _start_time_by_ps(pid)
@@ -91,7 +125,16 @@ def start_time(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, ticks_since_boot = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot}:{ticks_since_boot}"
+    return None if state in "ZX" and not though_ended else f"{boot}:{ticks_since_boot}"
+
+
+def _is_sibling(pid: int) -> bool:
+    """Whether a process has the same parent as this one."""
+    try:
+        parent = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return int(parent) == os.getppid()
 
 
 def _start_time_by_ps(pid: int) -> str | None:

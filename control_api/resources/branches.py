@@ -1,64 +1,68 @@
 """`/runs/{id}/fork`, `/revert`, `/undo`, `/replay`: runs that come from others."""
 
-from flask import Blueprint, Response
+from flask import Response
 
 from control_api import branches
-from control_api.awaiting import answer_command, answer_new_run
+from control_api.answers import Gives
+from control_api.awaiting import (
+    COMMAND,
+    COMMAND_PROBLEMS,
+    NEW_RUN,
+    NEW_RUN_PROBLEMS,
+    answer_command,
+    answer_new_run,
+)
 from control_api.context import context, requester
-from control_api.http import answer, preferred_wait, read_body, read_query
+from control_api.http import answer
 from control_api.idempotency import make_once
-from midcourse.contract.api.branches import ForkQuery, ForkRun, ReplayRun, RevertRun
+from control_api.problems import CheckpointGone, RunNotReady, UnknownRun
+from control_api.resource import Resource
+from midcourse.contract.api.branches import ForkPreview, ForkQuery, ForkRun, ReplayRun, RevertRun
 from midcourse.contract.api.commands import CommandQuery
-from midcourse.contract.api.values import NoQuery, Nothing
+from midcourse.contract.names import RunId
 
-blueprint = Blueprint("branches", __name__, url_prefix="/runs/<run_id>")
+resource = Resource("branches", "Runs that come from others.", prefix="/runs/<run_id>")
 
 
-@blueprint.post("/fork")
-def fork(run_id: str) -> Response:
-    """Make a new run from a checkpoint of this one; answers with the new run."""
-    query = read_query(ForkQuery)
-    wanted = read_body(ForkRun)
-    wait = preferred_wait()
+@resource.post(
+    "/fork",
+    Gives(ForkPreview, 200, "Of a dry run: what would be made."),
+    NEW_RUN,
+    problems=[*NEW_RUN_PROBLEMS, UnknownRun, RunNotReady, CheckpointGone],
+)
+def fork(run_id: RunId, query: ForkQuery, body: ForkRun, wait: int) -> Response:
+    """Make a new run from a checkpoint of this one, which goes on as it is.
+
+    Any run that has a checkpoint can be forked, an ended one too.
+    """
     here = context()
     if query.dry_run:
-        return answer(branches.preview_fork(here.database, run_id, wanted, requester()))
+        return answer(branches.preview_fork(here.database, run_id, body, requester()))
     made = make_once(
-        lambda by: branches.fork(
-            here.database, here.settings.home, run_id, wanted, by, query.reason
-        )
+        lambda by: branches.fork(here.database, here.settings.home, run_id, body, by, query.reason)
     )
     return answer_new_run(made, wait)
 
 
-@blueprint.post("/revert")
-def revert(run_id: str) -> Response:
+@resource.post("/revert", *COMMAND, problems=[*COMMAND_PROBLEMS, CheckpointGone])
+def revert(run_id: RunId, query: CommandQuery, body: RevertRun, wait: int) -> Response:
     """Let a new run take this one's place, from a checkpoint on; the command names it."""
-    query = read_query(CommandQuery)
-    wanted = read_body(RevertRun)
-    wait = preferred_wait()
     here = context()
     made = make_once(
-        lambda by: branches.revert(here.database, here.settings.home, run_id, wanted, by, query)
+        lambda by: branches.revert(here.database, here.settings.home, run_id, body, by, query)
     )
     return answer_command(made, wait)
 
 
-@blueprint.post("/undo")
-def undo(run_id: str) -> Response:
+@resource.post("/undo", *COMMAND, problems=COMMAND_PROBLEMS)
+def undo(run_id: RunId, query: CommandQuery, wait: int) -> Response:
     """Let a new run take this one's place, from before its last change on."""
-    query = read_query(CommandQuery)
-    read_body(Nothing)
-    wait = preferred_wait()
     made = make_once(lambda by: branches.undo(context().database, run_id, by, query))
     return answer_command(made, wait)
 
 
-@blueprint.post("/replay")
-def replay(run_id: str) -> Response:
-    """Make a new run that is fed this one's journal; answers with the new run."""
-    read_query(NoQuery)
-    wanted = read_body(ReplayRun)
-    wait = preferred_wait()
-    made = make_once(lambda by: branches.replay(context().database, run_id, wanted.name, by))
+@resource.post("/replay", NEW_RUN, problems=[*NEW_RUN_PROBLEMS, UnknownRun])
+def replay(run_id: RunId, body: ReplayRun, wait: int) -> Response:
+    """Make a new run that begins as this one did, and is fed its journal."""
+    made = make_once(lambda by: branches.replay(context().database, run_id, body.name, by))
     return answer_new_run(made, wait)

@@ -1,22 +1,24 @@
 """`/runs/{id}/checkpoints`: what a run can be forked from."""
 
-from flask import Blueprint, Response
+from flask import Response
 
+from control_api.answers import Gives
 from control_api.branches import checkpoints_of
 from control_api.context import context
-from control_api.http import answer, read_query
+from control_api.http import answer
 from control_api.lifecycle import get_run
+from control_api.problems import UnknownRun
+from control_api.resource import Resource
 from midcourse.contract.api.checkpoints import CheckpointsAnswer
-from midcourse.contract.api.values import NoQuery
 from midcourse.contract.checkpoints import CheckpointRecord
+from midcourse.contract.names import RunId
 
-blueprint = Blueprint("checkpoints", __name__, url_prefix="/runs/<run_id>/checkpoints")
+resource = Resource("checkpoints", "What a run can be forked from.", prefix="/runs/<run_id>")
 
 
-@blueprint.get("")
-def list_checkpoints(run_id: str) -> Response:
+@resource.get("/checkpoints", Gives(CheckpointsAnswer), problems=[UnknownRun])
+def list_checkpoints(run_id: RunId) -> Response:
     """The checkpoints that are on disk, in order of their steps."""
-    read_query(NoQuery)
     with context().database.reading() as session:
         get_run(session, run_id)
         rows = checkpoints_of(session, run_id)

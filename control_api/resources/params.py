@@ -2,31 +2,35 @@
 
 import re
 
-from flask import Blueprint, Response, request
+from flask import Response
 
 from control_api.accepting import accept_command, require_not_ended
+from control_api.answers import Gives
 from control_api.asking import Made, Requester
-from control_api.awaiting import answer_command
+from control_api.awaiting import COMMAND, COMMAND_PROBLEMS, answer_command
 from control_api.context import context
-from control_api.http import answer, preferred_wait, read_object, read_query
+from control_api.http import answer
 from control_api.idempotency import make_once
 from control_api.lifecycle import get_run
 from control_api.live import changes_schema, check_live, shown_values
-from control_api.problems import StaleRevision
+from control_api.problems import StaleRevision, UnknownRun
+from control_api.resource import Resource
 from control_api.tables import RunRow
 from midcourse.contract.api.commands import CommandQuery
-from midcourse.contract.api.params import ParametersAnswer
-from midcourse.contract.api.values import NoQuery
+from midcourse.contract.api.params import ParameterChanges, ParametersAnswer
 from midcourse.contract.commands import SetParameters
 from midcourse.contract.errors import Fault, InvalidInput
+from midcourse.contract.names import RunId
 
-blueprint = Blueprint("params", __name__, url_prefix="/runs/<run_id>/params")
+resource = Resource("params", "Live parameters: read and set.", prefix="/runs/<run_id>")
 
 
-@blueprint.get("")
-def show(run_id: str) -> Response:
-    """The values as last read back, their revision, and the schema of a change."""
-    read_query(NoQuery)
+@resource.get("/params", Gives(ParametersAnswer, headers=("ETag",)), problems=[UnknownRun])
+def show_params(run_id: RunId) -> Response:
+    """The live parameters: values as last read back, their revision, and what may be set.
+
+    Before the trainer has declared its own, the schema has the built-in ones.
+    """
     with context().database.reading() as session:
         run = get_run(session, run_id)
     body = ParametersAnswer(
@@ -38,18 +42,21 @@ def show(run_id: str) -> Response:
     return answer(body, headers={"ETag": f'"{run.revision}"'})
 
 
-@blueprint.patch("")
-def change(run_id: str) -> Response:
-    """Set live parameters: all of them, or none."""
-    query = read_query(CommandQuery)
-    changes = read_object()
-    wait = preferred_wait()
+@resource.patch("/params", *COMMAND, problems=[*COMMAND_PROBLEMS, StaleRevision])
+def change_params(
+    run_id: RunId, query: CommandQuery, body: ParameterChanges, wait: int, if_match: str
+) -> Response:
+    """Set live parameters: all of them, or none.
+
+    Names, types and bounds are checked at once; the rest at the step boundary, where it acts.
+    """
+    changes = body.root
 
     def make(by: Requester) -> Made:
         with context().database.writing() as session:
             run = get_run(session, run_id, for_change=True)
             require_not_ended(run)
-            _check_revision(run)
+            _check_revision(run, if_match.strip())
             if not changes:
                 allowed = list(changes_schema(run)["properties"])
                 message = f"names no parameter to change; there are: {', '.join(allowed)}"
@@ -60,9 +67,8 @@ def change(run_id: str) -> Response:
     return answer_command(make_once(make), wait)
 
 
-def _check_revision(run: RunRow) -> None:
+def _check_revision(run: RunRow, wanted: str) -> None:
     """Honour `If-Match`: an edit of what was read holds only for what was read."""
-    wanted = request.headers.get("If-Match", "*").strip()
     tags = re.findall(r'"([^"]*)"', wanted)
     if wanted != "*" and str(run.revision) not in tags:
         raise StaleRevision(

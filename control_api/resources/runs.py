@@ -1,85 +1,102 @@
-"""`/runs`: submit, list, look."""
+"""`/runs`: submit, list, look, edit, delete."""
 
-from flask import Blueprint, Response
-from sqlalchemy import select
+from flask import Response
 
-from control_api.asking import Made, Requester, record
-from control_api.awaiting import answer_new_run
-from control_api.configs import check_experiment
+from control_api import deleting, editing
+from control_api.answers import Gives
+from control_api.awaiting import (
+    NEW_RUN_PROBLEMS,
+    NEW_RUNS,
+    answer_new_run,
+    answer_sweep,
+)
 from control_api.context import context
-from control_api.http import answer, preferred_wait, read_body, read_query
-from control_api.idempotency import make_once
+from control_api.http import answer
+from control_api.idempotency import make_once, repeated_header
 from control_api.lifecycle import get_run
-from control_api.tables import RunRow
+from control_api.problems import RunNotReady, UnknownRun
+from control_api.resource import Resource
+from control_api.run_query import page_of_runs
+from control_api.submitting import plan_runs, submit_runs
+from control_api.sweeps import is_sweep
 from control_api.views import run_view, run_views
-from midcourse.contract.api.runs import RunsAnswer, RunsQuery, SubmitRun
-from midcourse.contract.api.values import NoQuery
-from midcourse.contract.base import utc_now
-from midcourse.contract.errors import Fault, InvalidInput
-from midcourse.contract.names import new_run_id
-from midcourse.contract.runs import RunStatus
+from midcourse.contract.api.runs import (
+    DeleteQuery,
+    Deletion,
+    EditRun,
+    RunsAnswer,
+    RunsQuery,
+    RunView,
+)
+from midcourse.contract.api.submissions import SubmitRun
+from midcourse.contract.names import RunId
+from midcourse.contract.roles import Role
 
-blueprint = Blueprint("runs", __name__, url_prefix="/runs")
-
-DEFAULT_EXPERIMENT = "default"
-
-
-@blueprint.post("")
-def submit() -> Response:
-    """Queue a new run. Its trainer checks the configuration: `Prefer: wait=N` waits for that."""
-    read_query(NoQuery)
-    wanted = read_body(SubmitRun)
-    wait = preferred_wait()
-    experiment = _experiment(wanted)
-
-    def make(by: Requester) -> Made:
-        with context().database.writing() as session:
-            run = RunRow(
-                id=new_run_id(),
-                experiment=experiment,
-                name=wanted.name,
-                config={**wanted.config, "experiment": experiment},
-                status=RunStatus.QUEUED,
-                created_by=by.actor,
-                created_at=utc_now(),
-            )
-            session.add(run)
-            return record(session, by, "submit", run)
-
-    return answer_new_run(make_once(make), wait)
+resource = Resource("runs", "Submit runs, look at them, tidy them up.")
 
 
-@blueprint.get("")
-def list_runs() -> Response:
-    """All runs, or those of a status or an experiment; the newest first."""
-    wanted = read_query(RunsQuery)
-    query = select(RunRow).order_by(RunRow.created_at.desc(), RunRow.id)
-    if wanted.status is not None:
-        query = query.where(RunRow.status == wanted.status)
-    if wanted.experiment is not None:
-        query = query.where(RunRow.experiment == wanted.experiment)
+@resource.post("/runs", NEW_RUNS, problems=NEW_RUN_PROBLEMS, role=Role.ADMIN)
+def submit(body: SubmitRun, wait: int) -> Response:
+    """Queue a new run, or a sweep of up to 1000.
+
+    Each trainer checks its configuration: `Prefer: wait=N` waits for that, of a single run. A
+    sweep is answered at once, with its id and all of its runs.
+    """
+    runs = plan_runs(body)
+    made = make_once(lambda by: submit_runs(context().database, runs, by))
+    return answer_sweep(made) if is_sweep(body) else answer_new_run(made, wait)
+
+
+@resource.get("/runs", Gives(RunsAnswer))
+def list_runs(query: RunsQuery) -> Response:
+    """Runs that meet a filter, sorted, a page at a time.
+
+    `where` has conditions with commas between: a field, an operator (`= != < <= > >=`) and a
+    value. `sort` has fields with commas between, `-` before one for descending. Fields are
+    `created_at`, `started_at`, `ended_at`, `heartbeat_at`, `step`, `epoch`, `total_steps`,
+    `priority`, `attempt`, `id`, `name`, `status`, `experiment`, `sweep`, `created_by`,
+    `metrics.<name>`, `config.<dotted path>` and `values.<live parameter>`.
+    """
     with context().database.reading() as session:
-        views = run_views(session, list(session.scalars(query)))
-    return answer(RunsAnswer(runs=views))
+        page = page_of_runs(session, query)
+        views = run_views(session, page.runs)
+    return answer(RunsAnswer(runs=views, total=page.total, next_cursor=page.next_cursor))
 
 
-@blueprint.get("/<run_id>")
-def show(run_id: str) -> Response:
+@resource.get("/runs/<run_id>", Gives(RunView), problems=[UnknownRun])
+def show_run(run_id: RunId) -> Response:
     """One run."""
-    read_query(NoQuery)
     with context().database.reading() as session:
         view = run_view(session, get_run(session, run_id))
     return answer(view)
 
 
-def _experiment(wanted: SubmitRun) -> str:
-    """The experiment of a submission, which may stand beside the config or in it.
+@resource.patch("/runs/<run_id>", Gives(RunView), problems=[UnknownRun])
+def edit_run(run_id: RunId, body: EditRun) -> Response:
+    """Change a run's name, notes, tags or priority, archive it, or bring it back.
 
-    Raises:
-        InvalidInput: it stands in both and differs, or is no name for an experiment.
+    What is not named stays as it is. The priority counts while the run is in the queue; W&B keeps
+    the name that the run began with.
     """
-    inside = wanted.config.get("experiment")
-    if wanted.experiment is not None and inside not in (None, wanted.experiment):
-        message = f"is {wanted.experiment!r}, and config.experiment is {inside!r}: give one of them"
-        raise InvalidInput([Fault(path="experiment", message=message)])
-    return check_experiment(wanted.experiment or inside or DEFAULT_EXPERIMENT)
+    made = make_once(lambda by: editing.edit_run(context().database, run_id, body, by))
+    with context().database.reading() as session:
+        view = run_view(session, get_run(session, run_id))
+    return answer(view, headers=repeated_header(repeated=made.repeated))
+
+
+@resource.delete(
+    "/runs/<run_id>", Gives(Deletion), problems=[UnknownRun, RunNotReady], role=Role.ADMIN
+)
+def delete_run(run_id: RunId, query: DeleteQuery) -> Response:
+    """Delete a run that has ended; `dry_run=true` only says what would go.
+
+    Checkpoints that other runs came from stay, with what those need, until they are deleted, too.
+    The run is found no more, but lineages still show it, and the audit what was asked of it.
+    """
+    here = context()
+    if query.dry_run:
+        return answer(deleting.preview_deletion(here.database, here.settings.home, run_id))
+    made = make_once(lambda by: deleting.delete_run(here.database, here.settings.home, run_id, by))
+    with here.database.reading() as session:
+        report = deleting.deletion_of(session, run_id)
+    return answer(report, headers=repeated_header(repeated=made.repeated))

@@ -18,12 +18,12 @@ from control_api.settings import Settings
 from control_api.up.client import Client, Refused
 from control_api.up.server import NotServing, Server
 from control_api.up.watch import watch
-from control_api.up.words import curl_lines, summary
+from control_api.up.words import curl_lines, midcourse_lines, summary
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.runs import RunStatus
 
-DEFAULT_CONFIG = Path("trainer/configs/digits.json")
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "trainer" / "configs" / "digits.json"
 
 
 def main() -> int:
@@ -55,6 +55,9 @@ def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
     run_id = client.post("/runs", {"config": config})["id"]
     console.print(f"The control API serves {url}; run {run_id} is under way. Steer it with:\n")
     console.print(curl_lines(url, token, run_id) + "\n", markup=False, highlight=False)
+    console.print("or, in another terminal, with less to type:\n")
+    lines = midcourse_lines(server.settings.home, run_id)
+    console.print(lines + "\n", markup=False, highlight=False)
     run = watch(client, run_id, console)
     console.print("\n" + summary(run, server.settings.home), markup=False, highlight=False)
     succeeded = run["status"] == RunStatus.FINISHED

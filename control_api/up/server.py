@@ -13,6 +13,8 @@ from midcourse.contract.errors import MidcourseError
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LOG_FILE = "control_api.log"
+URL_FILE = "url"
+"""In the home, beside the token: where `midcourse` finds the API of this machine."""
 
 
 class NotServing(MidcourseError):
@@ -62,6 +64,7 @@ class Server:
                 raise NotServing(_last_words(self._log, log_start))
             try:
                 if probe.get(f"{self.settings.url}/healthz", timeout=1).ok:
+                    (self.settings.home / URL_FILE).write_text(f"{self.settings.url}\n")
                     return
             except requests.RequestException:
                 time.sleep(0.05)

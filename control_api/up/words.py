@@ -1,11 +1,15 @@
 """What `up` tells people: curl lines to paste, a line for each command, a summary."""
 
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+from midcourse.contract import environment
 from midcourse.contract.names import Metric
-from midcourse.contract.paths import RunPaths
+from midcourse.contract.paths import DEFAULT_HOME, RunPaths
 
 
 def curl_lines(url: str, token: str, run: str) -> str:
@@ -29,6 +33,30 @@ def curl_lines(url: str, token: str, run: str) -> str:
         ("look", f"curl {head} {api}"),
     ]
     return "\n".join(f"  # {name}\n  {line}" for name, line in lines)
+
+
+def midcourse_lines(home: Path, run: str) -> str:
+    """The same with `midcourse`, which finds the token in the home."""
+    program = _program()
+    lines = [
+        f"{program} watch {run}",
+        f"{program} set {run} optimizer.lr=0.01",
+        f"{program} fork {run} --set optimizer.lr=0.005",
+        f"{program} --help",
+    ]
+    if home != DEFAULT_HOME.absolute():
+        lines.insert(0, f"export {environment.HOME}={shlex.quote(str(home))}")
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _program() -> str:
+    """How `midcourse` is called from here."""
+    if shutil.which("midcourse"):
+        return "midcourse"
+    beside = Path(sys.executable).with_name("midcourse")
+    if beside.exists():
+        return shlex.quote(os.path.relpath(beside))
+    return f"{shlex.quote(sys.executable)} -m midcourse.cli"
 
 
 def command_line(command: dict[str, Any]) -> str:

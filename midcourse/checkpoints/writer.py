@@ -19,6 +19,7 @@ from typing import Any
 
 from midcourse.background import make_way
 from midcourse.contract.checkpoints import Manifest, ManifestFile
+from midcourse.fence import Fence
 
 MESSAGE_BYTES = 150_000
 """The longest order or answer: Linux lets a socket message have about 200 kB by default."""
@@ -36,7 +37,12 @@ def state_hash(tensors_sha256: str, state_sha256: str) -> str:
 
 
 def write_checkpoint(
-    folder: Path, memory: memoryview, tensors_size: int, manifest: Manifest, run_log: Path
+    folder: Path,
+    memory: memoryview,
+    tensors_size: int,
+    manifest: Manifest,
+    run_log: Path,
+    fence: Fence | None = None,
 ) -> Manifest:
     """Write a captured state into `folder`, all or nothing.
 
@@ -46,16 +52,22 @@ def write_checkpoint(
         tensors_size: where in `memory` the first ends and the second begins.
         manifest: complete but for hashes and sizes.
         run_log: brought to the disk first, so that no checkpoint is ahead of its log.
+        fence: looked at before anything is written, and before it gets its name.
 
     Returns:
         The manifest as it was written.
 
     Raises:
         OSError: the disk would not take it; nothing is left behind.
+        PlaceLost: a later attempt has the run; nothing is left behind.
     """
-    temporary = folder.with_name(f"{WRITING}{folder.name}")
+    # A later attempt clears away what bears another's name, also from under its writer.
+    whose = f"{fence.name}-" if fence is not None else ""
+    temporary = folder.with_name(f"{WRITING}{whose}{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
+        if fence is not None:
+            fence.check()
         temporary.mkdir(parents=True)
         files = {
             TENSORS_FILE: _write(temporary / TENSORS_FILE, memory[:tensors_size]),
@@ -71,6 +83,8 @@ def write_checkpoint(
         _write(temporary / MANIFEST_FILE, memoryview(manifest.to_json().encode() + b"\n"))
         sync(temporary)
         sync(run_log)
+        if fence is not None:
+            fence.check()
         temporary.rename(folder)
         sync(folder.parent)
     except BaseException:
@@ -121,6 +135,7 @@ def _answer(order: dict[str, Any], memory: mmap.mmap) -> dict[str, str]:
             tensors_size,
             Manifest.model_validate(json.loads(order["manifest"])),
             Path(order["run_log"]),
+            Fence(Path(order["fence"][0]), order["fence"][1]) if order["fence"] else None,
         )
     except OSError as error:
         return {"error": f"{error.strerror or error}: {order['folder']}"}

@@ -17,6 +17,7 @@ from midcourse.checkpoints.capture import Capture, SharedMemory
 from midcourse.checkpoints.writer import MESSAGE_BYTES
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.checkpoints import Manifest
+from midcourse.fence import Fence
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,16 @@ class _Order:
 class WriterProcess:
     """One writer process, restarted if it dies; orders it had not answered are given again."""
 
-    def __init__(self, lock_descriptor: int) -> None:
+    def __init__(self, lock_descriptor: int, fence: Fence | None = None) -> None:
         """Start the process.
 
         Args:
             lock_descriptor: the run's lock, which the writer holds too, so that the run is not
                 free before the last write is over.
+            fence: looked at before a checkpoint gets its name; a later attempt's stay.
         """
         self._lock_descriptor = lock_descriptor
+        self._fence = fence
         self._orders: dict[int, _Order] = {}
         self._spare: list[SharedMemory] = []
         self._changed = threading.Condition()
@@ -137,6 +140,7 @@ class WriterProcess:
                 "state_size": capture.state_size,
                 "manifest": manifest.to_json(),
                 "run_log": str(run_log),
+                "fence": [str(self._fence.folder), self._fence.name] if self._fence else None,
             }
             order = _Order(json.dumps(message).encode(), capture, done)
             self._orders[number] = order

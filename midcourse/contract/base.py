@@ -24,11 +24,17 @@ class Record(BaseModel):
         strict=True,
         allow_inf_nan=False,
         use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,  # as `to_json` writes them
     )
 
     def to_json(self) -> str:
         """One line of JSON, with every field, so that readers need not know the defaults."""
         return self.model_dump_json()
+
+
+def with_examples(*examples: Any) -> ConfigDict:
+    """Part of a model's configuration: what its JSON Schema shows as examples."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 def utc_now() -> datetime:

@@ -25,6 +25,8 @@ class CheckpointReason(StrEnum):
     """The watched metric was better than ever before in this branch."""
     INTERRUPTED = "interrupted"
     """The process was asked to end (SIGTERM, Ctrl-C) and goes on later."""
+    SUSPENDED = "suspended"
+    """The process ends to make room, and the run goes on from here when it is resumed."""
     END = "end"
     """The run finished or was stopped."""
 

@@ -35,7 +35,7 @@ class Pause(Record):
 
 
 class Resume(Record):
-    """Let a paused run go on; with `steps`, for so many steps, then pause."""
+    """Let a paused or suspended run go on; with `steps`, for so many steps, then pause."""
 
     kind: Literal["resume"] = "resume"
     steps: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
@@ -46,6 +46,12 @@ class Stop(Record):
     """Write a checkpoint, then end the run for good. It can still be forked."""
 
     kind: Literal["stop"] = "stop"
+
+
+class Suspend(Record):
+    """Write a checkpoint, then end the process: its place is for others, until `resume`."""
+
+    kind: Literal["suspend"] = "suspend"
 
 
 class TakeCheckpoint(Record):
@@ -104,6 +110,7 @@ Action = Annotated[
     | Pause
     | Resume
     | Stop
+    | Suspend
     | TakeCheckpoint
     | Revert
     | Undo

@@ -19,8 +19,12 @@ RUN_NAME: Final = "MIDCOURSE_RUN_NAME"
 ATTEMPT: Final = "MIDCOURSE_ATTEMPT"
 ORIGIN: Final = "MIDCOURSE_ORIGIN"
 REPLAY: Final = "MIDCOURSE_REPLAY"
+HELD: Final = "MIDCOURSE_HELD"
 API_URL: Final = "MIDCOURSE_API_URL"
 RUN_TOKEN: Final = "MIDCOURSE_RUN_TOKEN"
+API_TOKEN: Final = "MIDCOURSE_API_TOKEN"
+"""A person's, for the command line and the client; trainers never see it."""
+API_TOKEN_FILE: Final = "MIDCOURSE_API_TOKEN_FILE"
 
 
 class TrainerEnvironment(Record):
@@ -36,6 +40,9 @@ class TrainerEnvironment(Record):
     origin: Origin | None = None
     replay: str | None = Field(default=None, max_length=1000)
     """Feed the run a journal: an exported file, a run's id, or `wandb:<artifact>`."""
+    held: Annotated[int, Field(strict=False, ge=1)] | None = None
+    """Begin paused: the run comes back from a suspension, and the `resume` of this number is on its
+    way."""
     api_url: str | None = None
     """The control API's root, such as `http://127.0.0.1:8080`. Unset: the run is not steered."""
     run_token: str | None = Field(default=None, repr=False)
@@ -61,6 +68,7 @@ class TrainerEnvironment(Record):
             ATTEMPT: "attempt",
             ORIGIN: "origin",
             REPLAY: "replay",
+            HELD: "held",
             API_URL: "api_url",
             RUN_TOKEN: "run_token",
         }
@@ -81,6 +89,9 @@ class TrainerEnvironment(Record):
             ) from None
         except ValueError as error:
             raise InvalidInput([Fault(path=ORIGIN, message=f"is no JSON: {error}")]) from None
+        if found.api_url and not (found.run_id or found.run_token or found.attempt):
+            # It is there for the command line: no launcher started this program.
+            return found.model_copy(update={"api_url": None})
         if found.api_url and not (found.run_id and found.run_token):
             raise InvalidInput(
                 [

@@ -1,8 +1,13 @@
 """What a trainer and the control API say to each other. The trainer always asks; nobody dials in.
 
 `GET  /api/v1/runs/{id}/link/commands?attempt=&after=&wait=`   long-poll → `CommandsAnswer`
-`POST /api/v1/runs/{id}/link/log?attempt=&offset=`             run log bytes → `LogAnswer`
-`POST /api/v1/runs/{id}/link/heartbeat?attempt=`               `Heartbeat` → `LogAnswer`
+`POST /api/v1/runs/{id}/link/report?attempt=&offset=`          a report → `ReportAnswer`
+
+A report says, about once a second, where the trainer is and what it has logged since. Its first
+line is a `Heartbeat`, or empty for a run that has ended; whole lines of the run log follow, those
+from byte `offset` on, if there are any. Lines that do not begin where the stored part ends answer
+409 with the problem type `WRONG_OFFSET` and the right `next_offset`, and nothing of the report is
+taken.
 
 All carry the run's own bearer token. An attempt that is no longer the run's answers 409 with the
 problem type `LOST_PLACE`: the trainer has been replaced and must end.
@@ -29,20 +34,22 @@ class CommandsAnswer(Record):
     commands: list[Command]
 
 
-class LogAnswer(Record):
+class ReportAnswer(Record):
     """How much of the run log the control API has stored."""
 
     next_offset: int = Field(ge=0)
+    lease_seconds: Annotated[float, Field(gt=0)] | None = None
+    """How long the trainer may train on without an answer; then it takes a checkpoint and waits for
+    one. Null: for as long as it takes."""
 
 
 class Heartbeat(Record):
-    """Where the trainer is, about once a second."""
+    """Where the trainer is."""
 
-    attempt: int = Field(ge=0)
     status: Annotated[RunStatus, Field(strict=False)]
     step: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None
     """The last step completed."""
-    epoch: int
+    epoch: Annotated[int, Field(ge=0, le=MAX_INTEGER)]
     total_steps: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     steps_per_second: float | None = None
     tracking: TrackingStatus | None = None

@@ -29,6 +29,11 @@ def new_run_id() -> str:
     return "r" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
 
 
+def new_sweep_id() -> str:
+    """A fresh id such as `s7hw9z2mk`, by which the runs of one submission know each other."""
+    return "s" + new_run_id()[1:]
+
+
 def checkpoint_name(step: int) -> str:
     """`step-500` for the checkpoint taken after step 500 completed; `initial` before step 0."""
     return "initial" if step == BEFORE_FIRST_STEP else f"step-{step}"

@@ -18,6 +18,8 @@ class RunPaths:
         """The trainer's configuration, as the launcher handed it over."""
         self.lock = self.folder / "lock"
         """Held by the process that trains this run and by its checkpoint writer."""
+        self.fence = self.folder / "fence"
+        """A folder with a file that is named by the attempt that has this run."""
         self.journal = self.folder / "journal.jsonl"
         self.replay = self.folder / "replay.jsonl"
         """The journal that a replay is fed, copied when it begins."""

@@ -15,6 +15,7 @@ from midcourse.contract.commands import (
     Revert,
     SetParameters,
     Stop,
+    Suspend,
     TakeCheckpoint,
     Undo,
 )
@@ -23,7 +24,7 @@ from midcourse.errors import CommandRejected
 from midcourse.handlers.branching import REVERT, UNDO
 from midcourse.handlers.changing import FORK, REINITIALISE, SET
 from midcourse.handlers.effect import Effect, Handler, action_of, facts
-from midcourse.handlers.holding import PAUSE, RESUME, STOP
+from midcourse.handlers.holding import PAUSE, RESUME, STOP, SUSPEND
 
 if TYPE_CHECKING:
     from midcourse.engine import Engine
@@ -76,6 +77,7 @@ HANDLERS: dict[type[Any], Handler] = {
     Pause: PAUSE,
     Resume: RESUME,
     Stop: STOP,
+    Suspend: SUSPEND,
     TakeCheckpoint: Handler(_checkpoint),
     Revert: REVERT,
     Undo: UNDO,

@@ -39,16 +39,21 @@ def preview_nothing(session: "Engine", command: Command) -> Effect:
     return Effect()
 
 
+Act = Callable[["Engine", Command], "Effect | Future[Effect]"]
+
+
 @dataclass(frozen=True)
 class Handler:
     """How one kind of action is checked and carried out."""
 
-    act: Callable[["Engine", Command], "Effect | Future[Effect]"]
+    act: Act
     """Changes the run, or raises and leaves it as it was."""
     check: Callable[["Engine", Command], None] = check_nothing
     """Refuses what is not acceptable now, and changes nothing."""
     preview: Callable[["Engine", Command], Effect] = preview_nothing
     """What `act` would do, of a command that `check` has passed; changes nothing."""
+    redo: Act | None = None
+    """What a restarted trainer does where the command acted, if not the same again."""
 
 
 def action_of(kind: type[_A], command: Command) -> _A:

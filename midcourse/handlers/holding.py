@@ -1,4 +1,4 @@
-"""Commands that hold the run, let it go on, or end it."""
+"""Commands that hold the run, let it go on, have it make room, or end it."""
 
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,28 @@ def _stop(session: "Engine", command: Command) -> Effect:
     return Effect({"status": before.value}, {"status": session.status.value, **facts(manifest)})
 
 
+def _suspend(session: "Engine", command: Command) -> Effect:
+    del command
+    before = session.status
+    manifest = session.take_checkpoint(CheckpointReason.SUSPENDED).result()
+    session.branch.writer.drain()  # the receipt is the last that the log hears of this attempt
+    session.end(RunStatus.SUSPENDED)
+    after = {"status": session.status.value, **facts(manifest)}
+    # In one write with the receipt: whoever reads that it acted reads that the run is suspended.
+    return Effect({"status": before.value}, after, records=(session.status_record(),))
+
+
+def _come_back(session: "Engine", command: Command) -> Effect:
+    """It has been suspended, and is back: a run that was paused then is so no longer."""
+    del command
+    if session.position not in session.branch.journal.outcomes:
+        raise CommandRejected(KILLED_ON_ITS_WAY)
+    return _change_status(session, RunStatus.RUNNING)
+
+
+KILLED_ON_ITS_WAY = "the process was killed before it had made room"
+
 PAUSE = Handler(_pause, _check_pause)
 RESUME = Handler(_resume, _check_resume)
 STOP = Handler(_stop)
+SUSPEND = Handler(_suspend, redo=_come_back)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from midcourse.checkpoints.store import CheckpointStore
-from midcourse.contract.commands import Pause, Revert, Stop, Undo
+from midcourse.contract.commands import Pause, Revert, Stop, Suspend, Undo
 from midcourse.own_commands import Proposal
 from midcourse.policies.policy import Policy
 
 if TYPE_CHECKING:
     from midcourse.engine import Engine
 
-_HOLDING = (Pause, Stop, Revert, Undo)
+_HOLDING = (Pause, Stop, Suspend, Revert, Undo)
 """After one of these, what else was to be done at the boundary is dropped."""
 _REASON_LENGTH = 2000
 

@@ -13,6 +13,7 @@ from midcourse.contract.commands import (
     Resume,
     Revert,
     Stop,
+    Suspend,
     Undo,
 )
 from midcourse.contract.journal_file import ActedCommand
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WITHOUT_EFFECT = (Pause, Resume, Cancel, Fork)
+_WITHOUT_EFFECT = (Pause, Suspend, Resume, Cancel, Fork)
 """There is nobody to wait for, nothing that waits; and a fork without changes changed nothing."""
 _MOST_OF_A_REASON = 2000
 
@@ -121,9 +122,11 @@ class Replay:
         header = self.journal.header
         count = len(self._order)
         self._say(f"replaying {count} commands of {self.journal.source}, {_way(header.line)}")
-        left_out = sum(isinstance(c.action, Pause | Resume) for c in self.journal.commands)
+        kinds = [type(command.action) for command in self.journal.commands]
+        left_out = sum(kind in (Pause, Suspend, Resume) for kind in kinds)
         if left_out:
-            self._say(f"{left_out} pauses and resumes are left out: there is nobody to wait for")
+            what = "pauses, suspensions" if Suspend in kinds else "pauses"
+            self._say(f"{left_out} {what} and resumes are left out: there is nobody to wait for")
         if header.successor is not None:
             self._say(
                 f"run {header.run} was reverted, and so this replay stops where it did; replay "

@@ -15,6 +15,8 @@ from pathlib import Path
 from midcourse.background import make_way
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import Started
+from midcourse.errors import PlaceLost
+from midcourse.fence import Fence
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import StatusBoard, read_status
@@ -36,15 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = TrackingSettings.read()
     _log_without_key(settings)
     make_way()
+    trainers = Fence(paths.fence, options.attempt) if options.attempt else None
     try:
         with sole_tracker(paths, lambda: _is_parent(options.parent)):
-            return _track(options, paths, settings)
-    except AnotherTracker as error:
+            if trainers is not None:
+                trainers.check()
+            return _track(options, paths, settings, Fence.take(paths.tracking / "fence", 0))
+    except (AnotherTracker, PlaceLost) as error:
         logger.error("%s", error)
         return EXIT_ANOTHER
 
 
-def _track(options: argparse.Namespace, paths: RunPaths, settings: TrackingSettings) -> int:
+def _track(
+    options: argparse.Namespace, paths: RunPaths, settings: TrackingSettings, fence: Fence
+) -> int:
     if options.parent is None and _is_done(paths, settings):
         logger.info("everything in the log has been sent; there is nothing to do")
         return 0
@@ -63,9 +70,14 @@ def _track(options: argparse.Namespace, paths: RunPaths, settings: TrackingSetti
             give_up=lambda: _give_up(board),
             begin=options.begin,
             asked_to_end=asked_to_end,
+            fence=fence,
             finish_seconds=options.finish_seconds,
         )
         work.run()
+    except PlaceLost as error:
+        logger.error("another tracker of the run is at work: %s", error)
+        logging.shutdown()
+        os._exit(EXIT_ANOTHER)  # not even the SDK's own goodbye: the run there is the other's
     except Exception as error:
         logger.exception("the tracker failed")
         _note(board, settings, f"the tracker failed: {type(error).__name__}: {error}")
@@ -103,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", type=int, help="the trainer's process id, when it starts this")
     parser.add_argument(
         "--begin", type=int, default=0, help="the log's size at the trainer's start"
+    )
+    parser.add_argument(
+        "--attempt", help="the name of the trainer's claim to the run, when it starts this"
     )
     parser.add_argument("--program", default="midcourse", help="the trainer's program, for W&B")
     parser.add_argument(

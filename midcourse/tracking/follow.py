@@ -32,7 +32,7 @@ from midcourse.tracking.rows import RowQueue
 from midcourse.tracking.tracker import Row, Tracker
 from midcourse.version import __version__
 
-CLOSING = ENDED | {RunStatus.INTERRUPTED}
+CLOSING = ENDED | {RunStatus.INTERRUPTED, RunStatus.SUSPENDED}
 """Statuses after which the trainer's process says nothing more."""
 
 

@@ -58,8 +58,9 @@ class TrackingSettings(Record):
     def read(cls, environ: Mapping[str, str] | None = None) -> "TrackingSettings":
         """Read the variables; an empty one counts as unset."""
         given = os.environ if environ is None else environ
-        key = (given.get("WANDB_API_KEY") or given.get("WANDB_TOKEN") or "").strip() or None
         faults: list[str] = []
+        found = given.get("WANDB_API_KEY") or given.get("WANDB_TOKEN")
+        key = (found or _key_in_file(given, faults)).strip() or None
         return cls(
             mode=_mode(given, key, faults),
             project=_project(given, faults),
@@ -88,6 +89,19 @@ class TrackingSettings(Record):
         # The offline file is current within seconds, for `wandb leet` and after a SIGKILL.
         environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "2")
         environ.setdefault("WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL", "5")
+
+
+def _key_in_file(given: Mapping[str, str], faults: list[str]) -> str:
+    """The key from the file that `WANDB_API_KEY_FILE` names: a Docker secret, say."""
+    path = given.get("WANDB_API_KEY_FILE")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        faults.append(f"WANDB_API_KEY_FILE names {path}, which cannot be read ({why})")
+        return ""
 
 
 def _mode(given: Mapping[str, str], key: str | None, faults: list[str]) -> TrackingMode:

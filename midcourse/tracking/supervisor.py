@@ -14,6 +14,7 @@ import midcourse
 from midcourse.contract.environment import RUN_TOKEN
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import TrackingStatus
+from midcourse.fence import Fence
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import read_status, write_status
 
@@ -38,6 +39,7 @@ class TrackerProcess:
     def __init__(
         self,
         paths: RunPaths,
+        fence: Fence | None = None,
         *,
         command: Sequence[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -46,10 +48,12 @@ class TrackerProcess:
 
         Args:
             paths: Of the run.
+            fence: This trainer's; a tracker ends when a later attempt has the run.
             command: What to run instead of this Python's `midcourse.tracking`; for tests.
             clock: Seconds that only grow.
         """
         self.paths = paths
+        self._fence = fence
         self._command = command
         self._clock = clock
         self._lock = threading.Lock()
@@ -103,6 +107,18 @@ class TrackerProcess:
             self._given_up = True
             return self._last_word()
 
+    def abandon(self) -> None:
+        """Leave a tracker alone: it ends by itself, and what it says is no longer ours to tell."""
+        with self._lock:
+            self._given_up = True
+            if self._process is not None:
+                self._wait_for_its_end(self._process)
+
+    @staticmethod
+    def _wait_for_its_end(process: "subprocess.Popen[bytes]") -> None:
+        """Someone must take note of it."""
+        threading.Thread(target=process.wait, name="tracker's end", daemon=True).start()
+
     def _revive(self, *, patient: bool) -> bool:
         """Start a dead tracker again where that is allowed by now."""
         if self._given_up or self._process is None or self._process.poll() is None:
@@ -146,6 +162,7 @@ class TrackerProcess:
             f"--parent={os.getpid()}",
             f"--begin={self._begin}",
             f"--program={sys.argv[0] or 'midcourse'}",
+            *([f"--attempt={self._fence.name}"] if self._fence else []),
         ]
 
     def _last_word(self) -> TrackingStatus:
@@ -153,8 +170,7 @@ class TrackerProcess:
         if self._process is None:
             return status
         if self._process.poll() is None:
-            # It ends by itself; someone must take note of its end.
-            threading.Thread(target=self._process.wait, name="tracker's end", daemon=True).start()
+            self._wait_for_its_end(self._process)
             return status.model_copy(update={"state": "behind"})
         if self._process.returncode != 0 and status.state == "running":
             status = self._failed(f"the tracker ended with code {self._process.returncode}")

@@ -31,7 +31,7 @@ from midcourse.tracking.wandb_media import draw
 
 STEP: Final = "step"
 """The x-axis of every chart."""
-_EXIT_CODES: Final = {RunStatus.FAILED: 1, RunStatus.INTERRUPTED: 143}
+_EXIT_CODES: Final = {RunStatus.FAILED: 1, RunStatus.INTERRUPTED: 143, RunStatus.SUSPENDED: 143}
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from midcourse.contract.errors import MidcourseError
 from midcourse.contract.journal_file import ARTIFACT_FILE, JournalHeader
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import LogRecord, Started, StatusChanged
+from midcourse.fence import Fence
 from midcourse.replay.export import export_journal, write_journal
 from midcourse.tracking.follow import CLOSING, Follower
 from midcourse.tracking.keepsakes import CheckpointGone, stage, staging_folder
@@ -34,6 +35,8 @@ class Work:
     """Only a closing status at or after this byte of the log ends the work: not that of an earlier
     attempt of the same run."""
     asked_to_end: threading.Event = field(default_factory=threading.Event)
+    fence: Fence | None = None
+    """This tracker's: looked at before anything is sent."""
     finish_seconds: float = 600.0
     """How long finishing may take: SDKs can wait for a lost server for very long."""
 
@@ -44,7 +47,11 @@ class Work:
         self._is_level = False
 
     def run(self) -> None:
-        """Follow the log to its end, then finish."""
+        """Follow the log to its end, then finish.
+
+        Raises:
+            PlaceLost: another tracker of the run has begun; nothing more may be sent.
+        """
         while self._more_may_come():
             if not self._take_new():
                 self._catch_up()
@@ -66,13 +73,19 @@ class Work:
         batch = self._tail.read()
         if not batch:
             return False
+        self._check_fence()
         for offset, record in batch:
             self._see_end(offset, record)
         self._follower.feed([record for _, record in batch])
         self.board.show(log_offset=self._tail.offset)
         return True
 
+    def _check_fence(self) -> None:
+        if self.fence is not None:
+            self.fence.check()
+
     def _catch_up(self) -> None:
+        self._check_fence()
         if not self._is_level and self._follower.tracker is not None:
             self._is_level = True
             self._follower.tracker.caught_up()
@@ -91,11 +104,13 @@ class Work:
             return  # the run never took a step
         shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
         for record, aliases in self._follower.best_and_last():
+            self._check_fence()
             try:
                 tracker.checkpoint(record, stage(self.paths, record.name), aliases)
             except CheckpointGone as error:
                 self.board.note(str(error))
         self._keep_journal(tracker)
+        self._check_fence()
         tracker.finish(status)
         if self.board.status.mode == "online":
             shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
@@ -108,6 +123,7 @@ class Work:
         except (MidcourseError, OSError) as error:
             self.board.note(f"the journal is not kept: {error}")
             return
+        self._check_fence()
         tracker.journal(JournalHeader.model_validate_json(lines[0]), file)
 
     @contextmanager

@@ -26,6 +26,7 @@ def has(package: str) -> bool:
         (["log_cost"], {"log_cost"}),
         (["layer_statistics"], {"layer_statistics"}),
         (["checkpoint_stall"], {"checkpoint_stall"}),
+        (["metric_store"], {"metric_store"}),
         (["command_latency"], {"command_latency"}),
         (["step_overhead", "--only", "midcourse"], {"step_overhead"}),
         pytest.param(

@@ -57,6 +57,7 @@ class ControlApi:
             "MIDCOURSE_HOME": str(home),
             "WANDB_MODE": "offline",
             "OMP_NUM_THREADS": "1",
+            "MIDCOURSE_SLOTS": "cpu:8",
         }
         self.environment.pop("WANDB_API_KEY", None)
         self._process: subprocess.Popen[bytes] | None = None
@@ -372,6 +373,27 @@ def test_a_replay_ends_with_the_same_bits(api: ControlApi) -> None:
     assert all(command["seq"] <= 0 for command in told["commands"])
 
 
+def test_a_suspended_run_makes_room_and_comes_back_to_the_same_bits(api: ControlApi) -> None:
+    train = {**CONFIG["train"], "epochs": 40, "checkpoint_every": "300 steps"}
+    straight = api.submit({**CONFIG, "train": train})
+    run_id = api.submit({**CONFIG, "train": train})
+    api.wait_for_step(run_id, 20)
+    suspended = api.command(run_id, "suspend")
+    assert suspended["after"]["status"] == "suspended"
+    away = wait_for("a free slot", lambda: (run := api.run(run_id))["slot"] is None and run)
+    assert (away["status"], away["step"]) == ("suspended", suspended["step"])
+    assert api.trainers(f"MIDCOURSE_RUN_ID={run_id}") == []
+    console = (api.home / "runs" / run_id / "console.log").read_text().splitlines()
+    assert console[-1] == f"Suspended; go on with: --run-id {run_id}"
+    edited = api.curl("PATCH", f"/api/v1/runs/{run_id}/params", '{"model.dropout": 0.2}')
+    assert edited[0] == 202, "it is what it is already, and waits until the run is back"
+    resumed = api.command(run_id, "resume")
+    assert (resumed["step"], resumed["before"]) == (suspended["step"], {"status": "paused"})
+    assert api.wait_for_end(run_id)["attempt"] == 2
+    api.wait_for_end(straight)
+    assert api.last_hash(run_id) == api.last_hash(straight)
+
+
 def test_revert_goes_on_as_a_child_in_the_same_process(api: ControlApi, steered: str) -> None:
     pid = api.trainer_pid(steered)
     receipt = api.command(steered, "checkpoint")
@@ -448,7 +470,8 @@ def up(home: Path, port: int, **variables: str) -> subprocess.CompletedProcess[s
 
 
 def test_up_trains_the_default_and_ends_with_it(tmp_path: Path) -> None:
-    done = up(tmp_path, free_port())
+    port = free_port()
+    done = up(tmp_path, port)
     assert done.returncode == 0, done.stdout + done.stderr
     accuracy = float(done.stdout.split("test accuracy")[1].split()[0])
     assert accuracy >= 0.97
@@ -460,9 +483,12 @@ def test_up_trains_the_default_and_ends_with_it(tmp_path: Path) -> None:
         "Bearer mc_",
         "worst class",
         "wandb sync",
+        "midcourse watch r",
+        f"export MIDCOURSE_HOME={tmp_path}",
     ):
         assert word in done.stdout
     assert done.stderr == ""
+    assert (tmp_path / "url").read_text() == f"http://127.0.0.1:{port}\n", "`midcourse` reads it"
 
 
 def test_up_fails_with_one_sentence(tmp_path: Path) -> None:

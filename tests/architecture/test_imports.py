@@ -28,3 +28,9 @@ def test_the_control_api_loads_nothing_that_trains():
 def test_the_contract_stands_alone():
     others = ["torch", "wandb", "flask", "sqlalchemy", "requests", "numpy", "control_api"]
     assert loaded("midcourse.contract", others) == []
+
+
+def test_the_client_and_the_command_line_load_nothing_that_trains_or_serves():
+    others = ["torch", "wandb", "numpy", "flask", "sqlalchemy", "control_api", "trainer"]
+    assert loaded("midcourse.client", [*others, "click", "rich"]) == []
+    assert loaded("midcourse.cli", others) == []

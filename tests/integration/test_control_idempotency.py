@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from control_bench import Bench, status
 
-from control_api.columns import Role
 from control_api.tables import KeyRow, TokenRow
 from control_api.tokens import sha256
 from midcourse.contract.base import utc_now
+from midcourse.contract.roles import Role
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ def test_a_trainers_token_is_for_its_own_link_alone(bench, run):
         ("POST", "/api/v1/runs"),
         ("GET", "/api/v1/nowhere"),
         ("GET", f"/api/v1/runs/{other.run}/link/commands?attempt=1"),
-        ("POST", f"/api/v1/runs/{other.run}/link/heartbeat"),
-        ("POST", "/api/v1/runs/rnobody/link/heartbeat"),
+        ("POST", f"/api/v1/runs/{other.run}/link/report"),
+        ("POST", "/api/v1/runs/rnobody/link/report"),
     ]:
         answer = bench.client.open(path, method=method, headers=headers)
         assert (answer.status_code, answer.json["type"]) == (403, "/problems/forbidden"), path
@@ -58,20 +58,25 @@ def test_the_token_goes_with_the_run(bench, run):
 
 def test_log_is_taken_in_order_and_once(bench, run):
     first, second = lines(run.started()), lines(metrics(0, loss=1.0))
-    assert run.ship(first).json == {"next_offset": len(first)}
+    assert run.ship(first).json["next_offset"] == len(first)
     for again in (run.ship(first, offset=0), run.ship(second, offset=len(first) + 1)):
         assert (again.status_code, again.json["type"]) == (409, "/problems/wrong-offset")
         assert again.json["next_offset"] == len(first)
     whole = len(first) + len(second)
-    assert run.ship(second, offset=len(first)).json == {"next_offset": whole}
-    assert run.ship(b"", offset=whole).json == {"next_offset": whole}
-    assert run.beat().json == {"next_offset": whole}
+    assert run.ship(second, offset=len(first)).json["next_offset"] == whole
+    assert run.ship(b"", offset=whole).json["next_offset"] == whole
+    assert run.beat().json["next_offset"] == whole
 
 
 def test_only_whole_lines_count(bench, run):
     started, torn = lines(run.started()), lines(metrics(0, loss=1.0))[:-5]
-    assert run.ship(started + torn).json == {"next_offset": len(started)}
+    assert run.ship(started + torn).json["next_offset"] == len(started)
     answer = run.ship(torn, offset=len(started))
+    assert (answer.status_code, answer.json["detail"]) == (
+        400,
+        "Behind its first line, the body holds no whole line of run log.",
+    )
+    answer = run.link("POST", "report?attempt=1&offset=0", data=b"")
     assert (answer.status_code, answer.json["detail"]) == (
         400,
         "The body holds no whole line, ended by a newline.",
@@ -84,7 +89,7 @@ def test_only_whole_lines_count(bench, run):
 )
 def test_a_damaged_line_does_not_hold_up_the_rest(bench, run, damage):
     data = lines(run.started()) + damage + lines(metrics(3, loss=0.5))
-    assert run.ship(data).json == {"next_offset": len(data)}
+    assert run.ship(data).json["next_offset"] == len(data)
     seen = bench.get(f"/runs/{run.run}")
     assert seen["metrics"] == {"loss": 0.5}
     assert "damaged line at byte" in seen["notice"]
@@ -153,14 +158,15 @@ def test_an_old_attempt_has_lost_its_place(bench, run):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("log?offset=0", "attempt: is missing"),
-        ("log?attempt=1&offset=-1", "offset: "),
-        (f"log?attempt=1&offset={10**30}", "offset: "),
-        ("log?attempt=one&offset=0", "attempt: "),
+        ("report?offset=0", "attempt: is missing"),
+        ("report?attempt=1", "offset: is missing"),
+        ("report?attempt=1&offset=-1", "offset: "),
+        (f"report?attempt=1&offset={10**30}", "offset: "),
+        ("report?attempt=one&offset=0", "attempt: "),
     ],
 )
-def test_a_malformed_shipment(run, what, message):
-    answer = run.link("POST", what, data=b"")
+def test_a_malformed_address_of_a_report(run, what, message):
+    answer = run.link("POST", what, data=b"\n")
     assert answer.status_code == 422
     assert message in answer.json["detail"]
 
@@ -171,6 +177,7 @@ def test_a_malformed_shipment(run, what, message):
         ({"status": "sleeping"}, "status: "),
         ({"step": "7"}, "step: must be a whole number"),
         ({"mood": "good"}, "mood: is not a known key"),
+        ({"epoch": 10**30}, "epoch: "),
     ],
 )
 def test_a_malformed_heartbeat(run, changes, message):

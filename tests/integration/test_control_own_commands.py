@@ -181,7 +181,7 @@ def test_the_real_link_never_believes_that_it_lost_its_place(bench, run):
         f"http://127.0.0.1:{server.port}",
         run.token,
         run.attempt,
-        heartbeat=lambda: Heartbeat(attempt=run.attempt, status=RunStatus.RUNNING, step=7, epoch=0),
+        heartbeat=lambda: Heartbeat(status=RunStatus.RUNNING, step=7, epoch=0),
         on_command=lambda command: None,
         on_lost=lost.set,
     )

@@ -1,5 +1,6 @@
 """The process launcher, with real processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -132,7 +133,8 @@ def test_start_times(launcher, spec):
 def test_children_of_a_trainer_are_not_taken_for_it(launcher, spec, run_id):
     parent = (
         "import subprocess, sys; print('begun')\n"
-        "subprocess.run([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE, timeout=60)"
+        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "child.wait(60)  # which it does not end before: nobody closes its input"
     )
     handle = begun(launcher, spec(parent))
     assert ProcessLauncher().find(run_id, 1) == handle
@@ -141,3 +143,46 @@ def test_children_of_a_trainer_are_not_taken_for_it(launcher, spec, run_id):
 def test_what_cannot_be_started_says_why(launcher, spec):
     with pytest.raises(LaunchFailed, match="/no/python could not be started: "):
         launcher.submit(spec("", python="/no/python"))
+
+
+def test_an_attempt_is_started_once_however_often_it_is_asked_for(launcher, spec, run_id):
+    """By who started it, and by a launcher that knows nothing of it."""
+    first = begun(launcher, spec(SLEEP))
+    assert launcher.submit(spec(SLEEP)) == first
+    stranger = ProcessLauncher()
+    assert stranger.submit(spec(SLEEP)) == first
+    assert stranger._children == {}
+    assert (spec(SLEEP).console).read_text().count("--- attempt") == 1
+    launcher.stop(first, force=True)
+    ended(launcher, first)
+    assert launcher.submit(spec(SLEEP)) == first, "it has been, and is over"
+
+
+def test_another_process_of_the_same_id_is_not_taken_for_our_child(launcher, spec):
+    handle = launcher.submit(spec(""))
+    ended(launcher, handle)
+    ours_now = {"pid": os.getpid(), "started": start_time(os.getpid())}
+    launcher._children[os.getpid()] = launcher._children[handle["pid"]]
+    assert launcher.status(ours_now).running
+    del launcher._children[os.getpid()]
+
+
+def test_a_machine_short_of_something_may_recover(launcher, spec, monkeypatch):
+    def short(*_args, **_options):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.Popen", short)
+        with pytest.raises(LaunchFailed) as failed:
+            launcher.submit(spec(SLEEP))
+    assert failed.value.may_pass
+    with pytest.raises(LaunchFailed) as failed:
+        launcher.submit(spec(SLEEP, python="/no/such/python"))
+    assert not failed.value.may_pass
+
+
+def test_ended_children_are_forgotten_in_time(launcher, spec, monkeypatch):
+    monkeypatch.setattr("control_api.launchers.process.MOST_CHILDREN", 2)
+    for attempt in range(1, 6):
+        ended(launcher, launcher.submit(spec("", attempt=attempt)))
+    assert len(launcher._children) <= 3

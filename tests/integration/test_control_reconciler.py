@@ -52,7 +52,7 @@ def test_what_was_not_shipped_is_read_from_the_folder(bench):
 
 
 def test_a_log_beyond_one_chunk_is_read_to_its_end(bench, monkeypatch):
-    monkeypatch.setattr("control_api.ingest.LOG_CHUNK_BYTES", 100)
+    monkeypatch.setattr("control_api.log_lines.LOG_CHUNK_BYTES", 100)
     run = bench.submit()
     run.write(run.started(), *[metrics(step, loss=1.0) for step in range(50)], torn=b'{"ty')
     run.end(None)
@@ -233,7 +233,7 @@ def test_death_between_start_and_note_starts_nothing_twice(bench):
 def test_death_between_intent_and_start_is_made_good(bench):
     run = bench.post("/runs", {"config": {}}, expect=201)["id"]
     with bench.database.writing() as session:
-        begin_attempt(session, get_run(session, run), "bench", bench.clock)
+        begin_attempt(session, get_run(session, run), "bench", bench.clock, "cpu:0")
     bench.round()
     assert bench.launcher.started == [], "whoever noted the intent may be about to start it"
     bench.round(later=bench.settings.lease_seconds)
@@ -265,7 +265,7 @@ def test_a_run_that_makes_trouble_does_not_hold_up_others(bench, monkeypatch):
             raise RuntimeError("surprise")
         write_params(home, run)
 
-    monkeypatch.setattr("control_api.reconciler.write_params", troubled)
+    monkeypatch.setattr("control_api.trainers.write_params", troubled)
     bench.round()
     assert [spec.run_id for spec in bench.launcher.started] == [second]
 

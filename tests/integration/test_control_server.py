@@ -1,11 +1,8 @@
 """The real server as a process: start, refusal to start, stop, and what survives it."""
 
-import contextlib
-import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,114 +10,30 @@ import time
 from pathlib import Path
 
 import pytest
-import requests
+from databases import database_url
+from served import CHECKOUT, Served, free_port
+from sqlalchemy import select
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-# Says it started, then writes a metric every 50 ms until the file `finish` lies beside its log.
-TRAINER = """
-import json, os, pathlib, sys, time
-run, home = os.environ["MIDCOURSE_RUN_ID"], pathlib.Path(os.environ["MIDCOURSE_HOME"])
-folder = home / "runs" / run
-at = "2026-01-01T00:00:00Z"
-config = {"id": run, "experiment": "e", "seed": 0}
-with (folder / "runlog.jsonl").open("a") as log:
-    def say(**record):
-        print(json.dumps(record), file=log, flush=True)
-    say(type="started", at=at, attempt=1, run=config, next_step=0, parameters=[], values={})
-    step = 0
-    say(type="metrics", time=0.0, step=step, values={"loss": 1.0})
-    while not (folder / "finish").exists():
-        time.sleep(0.05)
-        step += 1
-        say(type="metrics", time=0.0, step=step, values={"loss": 1.0})
-    say(type="status", at=at, status="finished", step=step)
-"""
-
-SERVE = """
-import sys, dataclasses
-import control_api.settings, control_api.__main__ as program
-Settings = control_api.settings.Settings
-read = Settings.read.__func__
-def read_with_bench_trainer(cls, *args, **kwargs):
-    return dataclasses.replace(read(cls, *args, **kwargs), trainer_command=TRAINER)
-Settings.read = classmethod(read_with_bench_trainer)
-sys.exit(program.main())
-"""
+from control_api.columns import Base
+from control_api.database import Database
+from control_api.tables import AttemptRow
 
 
-class Served:
-    """A server process over a home."""
-
-    def __init__(self, home, port):
-        self.home, self.port = home, port
-        trainer = home.parent / "trainer.py"
-        trainer.write_text(TRAINER)
-        command = (sys.executable, str(trainer))
-        self.log = (home.parent / "api.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE.replace("TRAINER", repr(command)), "--port", str(port)],
-            cwd=CHECKOUT,
-            env=os.environ | {"MIDCOURSE_HOME": str(home)},
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        self.url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            assert self.process.poll() is None, (home.parent / "api.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        self.headers = {"Authorization": f"Bearer {(home / 'token').read_text().strip()}"}
-
-    def _answers(self):
-        try:
-            return requests.get(f"{self.url}/healthz", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    def ask(self, method, path, **options):
-        headers = self.headers | options.pop("headers", {})
-        url = f"{self.url}/api/v1{path}"
-        return requests.request(method, url, headers=headers, timeout=60, **options)
-
-    def until(self, path, holds):
-        deadline = time.monotonic() + 30
-        while not holds(seen := self.ask("GET", path).json()):
-            assert time.monotonic() < deadline, seen
-            time.sleep(0.05)
-        return seen
-
-    def end(self, signal_number=signal.SIGTERM):
-        self.process.send_signal(signal_number)
-        self.process.wait(30)
-        return self.process.returncode
-
-    def die(self):
-        """As by a power cut: all its processes at once, with no time for a word."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(30)
-        self.log.close()
+def everything_in(database):
+    """Each row of each table, as text."""
+    with database.reading() as session:
+        tables = reversed(Base.metadata.sorted_tables)
+        return "\n".join(str(row) for table in tables for row in session.execute(select(table)))
 
 
-def database_of(home):
-    """A copy in memory."""
-    copy = sqlite3.connect(":memory:")
-    with contextlib.closing(sqlite3.connect(home / "control.db")) as database:
-        database.backup(copy)
-    return copy
-
-
-def trainer_of(home, run):
+def trainer_of(database, run):
     """The id of the process that trains a run, once it is there."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        with contextlib.closing(database_of(home)) as database:
-            query = "SELECT handle FROM attempts WHERE run_id = ? AND handle IS NOT NULL"
-            if row := database.execute(query, (run,)).fetchone():
-                return json.loads(row[0])["pid"]
+        with database.reading() as session:
+            attempt = session.get(AttemptRow, (run, 1))
+        if attempt is not None and attempt.handle is not None:
+            return attempt.handle["pid"]
         time.sleep(0.05)
     raise AssertionError("no trainer was started")
 
@@ -129,6 +42,13 @@ def trainer_of(home, run):
 def home(tmp_path):
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
+
+
+@pytest.fixture
+def database(home):
+    database = Database(database_url(home))
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -148,9 +68,7 @@ def serve(home, port):
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
@@ -190,13 +108,13 @@ def test_trainers_outlive_the_api_and_are_adopted(home, serve):
     assert points == list(range(seen["step"] + 1))
 
 
-def test_no_secret_is_written_anywhere(home, serve):
+def test_no_secret_is_written_anywhere(home, serve, database):
     served = serve()
     run = served.ask("POST", "/runs", json={"config": {}}).json()["id"]
     token = (home / "token").read_text().strip()
-    pid = trainer_of(home, run)
-    with contextlib.closing(database_of(home)) as database:
-        dump = "\n".join(database.iterdump())
+    pid = trainer_of(database, run)
+    dump = everything_in(database)
+    assert run in dump
     environ = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     (trainers,) = [line.partition("=")[2] for line in environ if "RUN_TOKEN" in line]
     (home / "runs" / run / "finish").touch()
@@ -211,6 +129,7 @@ def test_no_secret_is_written_anywhere(home, serve):
     assert trainers not in printed
 
 
+@pytest.mark.only_on("sqlite")
 @pytest.mark.parametrize(
     ("environ", "arguments", "code", "message"),
     [
@@ -224,6 +143,12 @@ def test_no_secret_is_written_anywhere(home, serve):
             "The database cannot be used: unable to open database file",
         ),
         ({"MIDCOURSE_DATABASE_URL": "nonsense"}, [], 1, "The database cannot be used: "),
+        (
+            {"MIDCOURSE_DATABASE_URL": "postgres://me:planted@/midcourse?host=/proc/nowhere"},
+            [],
+            1,
+            "The database cannot be used: connection failed",
+        ),
     ],
 )
 def test_what_keeps_it_from_starting_is_one_sentence(home, port, environ, arguments, code, message):
@@ -238,8 +163,10 @@ def test_what_keeps_it_from_starting_is_one_sentence(home, port, environ, argume
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert "planted" not in done.stderr
 
 
+@pytest.mark.only_on("sqlite")
 def test_a_port_in_use_is_one_sentence(home, port):
     with socket.create_server(("127.0.0.1", port)):
         done = subprocess.run(

@@ -60,7 +60,7 @@ def test_the_api_follows_a_run_that_reverts_itself(
         """Let the API see the child train, and not only its end."""
         if run.id != spec.run_id and step == 20:
             for _ in range(2000):
-                if (f"/api/v1/runs/{run.id}/link/heartbeat", 200) in requests:
+                if (f"/api/v1/runs/{run.id}/link/report", 200) in requests:
                     shipped.set()
                     return
                 threading.Event().wait(0.01)

@@ -162,7 +162,7 @@ def test_who_lost_the_place_says_no_more(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(engine.Branch, "close", closing)
     with pytest.raises(PlaceLost, match="run r1 was given to another process; this one ends"):
-        train(tmp_path, each=at_step(3, lambda run: run._lose_place()))
+        train(tmp_path, each=at_step(3, lambda run: run.lose_place()))
     assert statuses(tmp_path) == []
     assert closed == [0]  # the successor must not wait for our tracker
     assert train(tmp_path).last_step == 9

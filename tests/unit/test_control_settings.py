@@ -29,11 +29,29 @@ def test_variables_are_read_and_arguments_win():
         ({"PORT": "70000"}, "PORT: must be a number"),
         ({"PORT": "٣"}, "PORT: must be a number"),
         ({"MIDCOURSE_LOG_LEVEL": "loud"}, "MIDCOURSE_LOG_LEVEL: must be one of DEBUG"),
+        ({"MIDCOURSE_LOG_FORMAT": "xml"}, "MIDCOURSE_LOG_FORMAT: must be one of json, text"),
+        ({"MIDCOURSE_WORKERS": "0"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64, not '0'"),
+        ({"MIDCOURSE_WORKERS": "two"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64"),
+        ({"MIDCOURSE_THREADS": "-1"}, "MIDCOURSE_THREADS: must be a number from 1 to 4096"),
     ],
 )
 def test_what_is_malformed_fails_by_name(environ, message):
     with pytest.raises(InvalidInput, match=message.replace("(", r"\(")):
         Settings.read(environ)
+
+
+@pytest.mark.parametrize(
+    ("environ", "workers"),
+    [
+        ({}, 1),
+        ({"MIDCOURSE_DATABASE_URL": "sqlite:////x.db"}, 1),
+        ({"MIDCOURSE_DATABASE_URL": "postgresql://h/d"}, 2),
+        ({"MIDCOURSE_DATABASE_URL": "postgresql://h/d", "MIDCOURSE_WORKERS": "7"}, 7),
+        ({"MIDCOURSE_WORKERS": "3"}, 3),
+    ],
+)
+def test_sqlite_has_one_worker_as_it_has_one_writer(environ, workers):
+    assert Settings.read(environ).workers == workers
 
 
 def test_trainers_get_the_environment_but_what_is_ours():
@@ -42,6 +60,8 @@ def test_trainers_get_the_environment_but_what_is_ours():
         "PATH": "/bin",
         "MIDCOURSE_DATABASE_URL": "postgresql://u:secret@h/d",
         "MIDCOURSE_RUN_TOKEN": "t",
+        "MIDCOURSE_API_TOKEN": "mc_admin",
+        "MIDCOURSE_API_TOKEN_FILE": "/secret",
         "PORT": "9000",
     }
     settings = Settings.read(environ)
@@ -61,3 +81,63 @@ def test_trainers_get_the_environment_but_what_is_ours():
 )
 def test_where_trainers_find_the_api(host, url):
     assert Settings(home=Path("/x"), host=host).url == url
+
+
+def test_the_database_url_may_stand_in_a_file(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("postgresql://u:secret@h/d\n")
+    settings = Settings.read({"MIDCOURSE_DATABASE_URL_FILE": str(file)})
+    assert settings.database_url == "postgresql://u:secret@h/d"
+    assert "MIDCOURSE_DATABASE_URL_FILE" not in settings.trainer_environment
+    assert "secret@" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "message"),
+    [
+        (None, {}, "which cannot be read: No such file"),
+        (b"", {}, "which is empty"),
+        (b"\xff", {}, "which cannot be read: it is no text"),
+        (b"sqlite://", {"MIDCOURSE_DATABASE_URL": "sqlite://"}, "set one of them"),
+        (b"postgresql://u:p@h:planted/d", {}, "must be written as %2F"),
+    ],
+)
+def test_a_secrets_file_that_is_no_good_fails_by_name(tmp_path, content, more, message):
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidInput) as raised:
+        Settings.read({"MIDCOURSE_DATABASE_URL_FILE": str(file)} | more)
+    assert message in str(raised.value)
+    assert "planted" not in str(raised.value)
+
+
+def test_origins_and_proxies_are_read():
+    environ = {
+        "MIDCOURSE_CORS_ORIGINS": "https://Console.example, http://[::1]:3000",
+        "MIDCOURSE_TRUSTED_PROXIES": "127.0.0.1, fd00::/8",
+    }
+    settings = Settings.read(environ)
+    assert settings.cors_origins == {"https://console.example", "http://[::1]:3000"}
+    assert sorted(map(str, settings.trusted_proxies)) == ["127.0.0.1/32", "fd00::/8"]
+    assert Settings.read({}).cors_origins == frozenset()
+    assert Settings.read({}).trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MIDCOURSE_CORS_ORIGINS", "*"),
+        ("MIDCOURSE_CORS_ORIGINS", "null"),
+        ("MIDCOURSE_CORS_ORIGINS", "console.example"),
+        ("MIDCOURSE_CORS_ORIGINS", "https://console.example/"),
+        ("MIDCOURSE_CORS_ORIGINS", "https://*.example"),
+        ("MIDCOURSE_CORS_ORIGINS", "https://a.example https://b.example"),
+        ("MIDCOURSE_TRUSTED_PROXIES", "*"),
+        ("MIDCOURSE_TRUSTED_PROXIES", "proxy.example"),
+        ("MIDCOURSE_TRUSTED_PROXIES", "10.0.0.1/8"),
+    ],
+)
+def test_whom_to_trust_is_said_exactly(name, value):
+    with pytest.raises(InvalidInput, match=f"^{name}: "):
+        Settings.read({name: value})

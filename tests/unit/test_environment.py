@@ -24,13 +24,23 @@ def test_reads_all_of_it() -> None:
             "MIDCOURSE_ORIGIN": json.dumps(ORIGIN),
             "MIDCOURSE_API_URL": "http://127.0.0.1:8080/",
             "MIDCOURSE_RUN_TOKEN": "secret",
+            "MIDCOURSE_HELD": "7",
         }
     )
     assert (found.home, found.run_id, found.attempt) == (Path("/data"), "r2", 3)
+    assert found.held == 7
     assert found.origin is not None
     assert found.origin.checkpoint == "step-5"
     assert found.api_url == "http://127.0.0.1:8080"
     assert "secret" not in repr(found)
+
+
+def test_the_url_that_the_command_line_uses_steers_no_run() -> None:
+    """It may be set in the shell in which a program is started by hand."""
+    found = TrainerEnvironment.read(
+        {"MIDCOURSE_API_URL": "http://127.0.0.1:8080", "MIDCOURSE_API_TOKEN": "mc_x"}
+    )
+    assert (found.api_url, found.run_token) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,20 @@ def test_the_sdk_is_told_where_to_write_and_knows_no_other_run(tmp_path: Path) -
     assert environ["WANDB_ERROR_REPORTING"] == "false"
     assert environ["WANDB_BASE_URL"] == "https://wandb.example"
     assert not {"WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_RESUME", "WANDB_TOKEN"} & set(environ)
+
+
+def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    environ = {"WANDB_API_KEY_FILE": str(file)}
+    missing = TrackingSettings.read(environ)
+    assert missing.mode is TrackingMode.OFFLINE
+    assert (
+        missing.error
+        == f"WANDB_API_KEY_FILE names {file}, which cannot be read (No such file or directory)"
+    )
+    file.write_text(KEY + "\n")
+    found = TrackingSettings.read(environ)
+    assert (found.mode, found.api_key, found.error) == (TrackingMode.ONLINE, KEY, None)
+    assert KEY not in repr(found)
+    other = "o" * 40
+    assert TrackingSettings.read(environ | {"WANDB_API_KEY": other}).api_key == other

@@ -2,14 +2,19 @@
 
 from pydantic import Field, JsonValue
 
+from midcourse.contract.api import examples
 from midcourse.contract.api.runs import OriginView
 from midcourse.contract.api.values import Flag, ReasonQuery, RunName
-from midcourse.contract.base import Record
+from midcourse.contract.base import Record, with_examples
 from midcourse.contract.commands import Changes
 
 
 class ForkRun(Record):
     """Body of `POST /runs/{id}/fork`; may be empty."""
+
+    model_config = with_examples(
+        {"changes": {"optimizer.lr": 0.005}, "name": "slower"}, {"checkpoint": "best"}
+    )
 
     checkpoint: str | None = Field(default=None, max_length=100)
     """`now`, `latest`, `best`, `initial` or `step-N`. Absent: `now` while the run is live, else
@@ -25,6 +30,8 @@ class ForkRun(Record):
 class RevertRun(Record):
     """Body of `POST /runs/{id}/revert`."""
 
+    model_config = with_examples({"checkpoint": "step-197", "changes": {"optimizer.lr": 0.01}})
+
     checkpoint: str = Field(max_length=100)
     """`latest`, `best`, `initial` or `step-N`."""
     changes: Changes = Field(default_factory=dict)
@@ -32,6 +39,8 @@ class RevertRun(Record):
 
 class ReplayRun(Record):
     """Body of `POST /runs/{id}/replay`; may be empty."""
+
+    model_config = with_examples({"name": "again"})
 
     name: RunName | None = None
 
@@ -45,6 +54,8 @@ class ForkQuery(ReasonQuery):
 
 class ForkPreview(Record):
     """Answer of a fork's dry run: what would be made."""
+
+    model_config = with_examples({"origin": examples.ORIGIN, "config": examples.CONFIG})
 
     origin: OriginView
     config: dict[str, JsonValue]

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.commands import At
@@ -17,6 +17,43 @@ RunName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]+$")]
 
 
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+Notes = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
+"""What people write beside a run; no database can hold a NUL."""
+
+
+MAX_TAGS = 50
+"""The most tags of a run."""
+
+
+Tag = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern=r"^[^\x00-\x20\x7f,]([^\x00-\x1f\x7f,]*[^\x00-\x20\x7f,])?$",
+    ),
+]
+"""A word for a run. No commas, which stand between tags in a query; no spaces at its ends."""
+
+
+def _each_once(tags: list[str]) -> list[str]:
+    again = next((tag for number, tag in enumerate(tags) if tag in tags[:number]), None)
+    if again is not None:
+        raise ValueError(f"{again!r} stands twice")
+    return tags
+
+
+Tags = Annotated[
+    list[Tag],
+    Field(max_length=MAX_TAGS, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_each_once),
+]
+"""In the order in which they were given, each once."""
+
+
+Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+"""Of two runs in the queue the higher one starts first, then the older one."""
 
 
 Links = dict[str, str]
@@ -52,10 +89,14 @@ def _parse_flag(text: Any) -> bool:
     return text in ("true", True)
 
 
-When = Annotated[At, PlainValidator(parse_at)]
+When = Annotated[
+    At,
+    PlainValidator(parse_at),
+    WithJsonSchema({"type": "string", "pattern": r"^(step|epoch):[0-9]{1,15}$"}),
+]
 
 
-Flag = Annotated[bool, PlainValidator(_parse_flag)]
+Flag = Annotated[bool, PlainValidator(_parse_flag, json_schema_input_type=bool)]
 
 
 class Nothing(Record):

@@ -1,0 +1,187 @@
+"""What SQLite and PostgreSQL each need to be told; everything else is the same for both."""
+
+import json
+import math
+import re
+import sqlite3
+import time
+from functools import cache
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from midcourse.contract.base import strict_json_loads
+
+AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""Errors of a database that does not answer, or not in time; what was under way was undone."""
+
+BUSY_SECONDS = 30
+"""How long a transaction waits for another."""
+_STATEMENT_SECONDS = 120
+_IDLE_SECONDS = 60
+"""So long may a transaction of PostgreSQL do nothing: a process that hangs must not keep rows."""
+_TRUSTED_SECONDS = 5.0
+"""A connection that rested for longer is tried before it is used."""
+_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_LOST = "\ufffd"
+"""Stands for characters that a database cannot hold: NUL, and halves of surrogate pairs."""
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for a database's address; nothing is opened yet.
+
+    Raises:
+        ArgumentError: it is no address.
+    """
+    address = _with_driver(url)
+    sqlite = address.get_backend_name() == "sqlite"
+    engine = create_engine(
+        address,
+        json_serializer=storable_json,
+        json_deserializer=stored_json,
+        hide_parameters=True,  # the text of an error is logged; what was to be stored is not
+        **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
+        pool_size=20 if sqlite else 10,
+        max_overflow=40 if sqlite else 10,
+    )
+    if sqlite:
+        _set_up_sqlite(engine)
+    elif engine.dialect.name == "postgresql":
+        _set_up_postgresql(engine)
+    return engine
+
+
+def _with_driver(url: str) -> URL:
+    """The address with the driver that we have: people write `postgresql://` or `postgres://`."""
+    address = make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        return address.set(drivername="postgresql+psycopg")
+    return address
+
+
+def storable_json(value: Any) -> str:
+    """JSON that either database takes, and can look into: what it cannot hold is replaced.
+
+    Infinite numbers and NaN become words, as in metrics.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except ValueError:
+        text = ""
+    if text and "\\u0000" not in text:
+        return text
+    return json.dumps(storable(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def stored_json(text: str) -> Any:
+    """What was stored. Lists of runs are mostly JSON: pydantic's parser takes half of the time."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)  # halves of surrogate pairs, which older versions stored
+
+
+def storable(value: Any) -> Any:
+    """A value of JSON, with what a database cannot hold replaced."""
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {storable_text(str(key)): storable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(part) for part in value]
+    return value
+
+
+def storable_text(text: str) -> str:
+    """Text that either database takes."""
+    text = text.replace("\0", _LOST)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join(_LOST if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+    return text
+
+
+def storable_line(line: bytes) -> bytes:
+    """A line of JSON, without what escapes in it stand for and no database holds.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    if _UNSTORABLE.search(line) is None:
+        return line
+    return json.dumps(storable(strict_json_loads(line))).encode() + b"\n"
+
+
+def _set_up_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+            f"busy_timeout = {BUSY_SECONDS * 1000}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later would fail at the write if another came
+        # between, without waiting: so a writer takes its place at once.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _set_up_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        if engine.dialect.driver == "psycopg":
+            _replace_unstorable_text(connection)
+        cursor = connection.cursor()
+        for name, value in (
+            ("application_name", "'midcourse'"),
+            ("lock_timeout", f"'{BUSY_SECONDS}s'"),
+            ("statement_timeout", f"'{_STATEMENT_SECONDS}s'"),
+            ("idle_in_transaction_session_timeout", f"'{_IDLE_SECONDS}s'"),
+        ):
+            cursor.execute(f"SET {name} = {value}")
+        cursor.close()
+        connection.commit()
+
+    # SQLAlchemy's own way to try connections would ask before every transaction, which costs as
+    # much as a short one.
+    @event.listens_for(engine, "checkin")
+    def returned(_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", math.inf) < _TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+
+def _replace_unstorable_text(connection: Any) -> None:
+    """PostgreSQL refuses NUL even in a condition, where it could only find nothing."""
+    connection.adapters.register_dumper(str, _storing_dumper())
+
+
+@cache
+def _storing_dumper() -> Any:
+    from psycopg.types.string import StrDumperUnknown
+
+    class Text(StrDumperUnknown):
+        def dump(self, text: str) -> Any:
+            return super().dump(storable_text(text) if "\0" in text else text)
+
+    return Text

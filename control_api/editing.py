@@ -1,0 +1,90 @@
+"""What people write beside a run, and its training takes no notice of: name, notes, tags."""
+
+from collections.abc import Callable
+
+from control_api.asking import Made, Requester, record
+from control_api.database import Database
+from control_api.lifecycle import get_run
+from control_api.tables import RunRow
+from midcourse.contract.api.runs import EditRun
+from midcourse.contract.api.values import MAX_TAGS
+from midcourse.contract.base import utc_now
+from midcourse.contract.errors import Fault, InvalidInput
+
+
+def edit_run(database: Database, run_id: str, changes: EditRun, by: Requester) -> Made:
+    """Change what is named, and leave the rest.
+
+    Raises:
+        UnknownRun, RunDeleted: there is no such run.
+    """
+    named = changes.model_fields_set
+
+    def edit(run: RunRow) -> None:
+        for field in ("name", "notes", "tags", "priority"):
+            if field in named:
+                setattr(run, field, getattr(changes, field))
+        if "archived" in named:
+            set_archived(run, archived=changes.archived)
+
+    return _change(database, run_id, "edit", edit, by)
+
+
+def archive_run(database: Database, run_id: str, by: Requester, *, archived: bool) -> Made:
+    """Take a run out of sight, or bring it back.
+
+    Raises:
+        UnknownRun, RunDeleted: there is no such run.
+    """
+    action = "archive" if archived else "unarchive"
+    return _change(database, run_id, action, lambda run: set_archived(run, archived=archived), by)
+
+
+def tag_run(database: Database, run_id: str, tags: list[str], by: Requester) -> Made:
+    """Give a run tags, behind those that it has.
+
+    Raises:
+        UnknownRun, RunDeleted: there is no such run.
+        InvalidInput: it would have too many.
+    """
+    return _change(database, run_id, "tag", lambda run: add_tags(run, tags), by)
+
+
+def untag_run(database: Database, run_id: str, tags: list[str], by: Requester) -> Made:
+    """Take tags from a run; those that it does not have are none the less gone.
+
+    Raises:
+        UnknownRun, RunDeleted: there is no such run.
+    """
+
+    def untag(run: RunRow) -> None:
+        run.tags = [tag for tag in run.tags if tag not in tags]
+
+    return _change(database, run_id, "untag", untag, by)
+
+
+def set_archived(run: RunRow, *, archived: bool) -> None:
+    """Note since when a run is archived; archiving twice is archiving once."""
+    run.archived_at = (run.archived_at or utc_now()) if archived else None
+
+
+def add_tags(run: RunRow, tags: list[str]) -> None:
+    """Add those that it does not have.
+
+    Raises:
+        InvalidInput: it would have too many.
+    """
+    together = [*run.tags, *(tag for tag in tags if tag not in run.tags)]
+    if len(together) > MAX_TAGS:
+        message = f"run {run.id} would have {len(together)} tags; {MAX_TAGS} are allowed"
+        raise InvalidInput([Fault(path="tags", message=message, allowed={"le": MAX_TAGS})])
+    run.tags = together
+
+
+def _change(
+    database: Database, run_id: str, action: str, change: Callable[[RunRow], None], by: Requester
+) -> Made:
+    with database.writing() as session:
+        run = get_run(session, run_id, for_change=True)
+        change(run)
+        return record(session, by, action, run)

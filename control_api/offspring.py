@@ -1,0 +1,34 @@
+"""What the system can be told about parents and children among processes. Linux tells more."""
+
+import ctypes
+import os
+import signal
+import sys
+
+_SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_CHILD_SUBREAPER = 1, 15, 36
+
+
+def end_with_parent(parent: int) -> None:
+    """Get SIGTERM when the parent dies. Where the system cannot do that, look at `os.getppid()`.
+
+    Args:
+        parent: as it was before the fork: it may have died since.
+    """
+    _tell_linux(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose parent dies, as process 1 is anyway."""
+    _tell_linux(_SET_CHILD_SUBREAPER, 1)
+
+
+def be_called(name: str) -> None:
+    """Show up under a name in `ps -o comm` and `top`; 15 letters count."""
+    _tell_linux(_SET_NAME, ctypes.create_string_buffer(name.encode()))
+
+
+def _tell_linux(what: int, value: object) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)

@@ -1,0 +1,245 @@
+"""Trainers: started, watched, told again if they do not hear, and noted when they are gone."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from sqlalchemy.exc import DataError
+from sqlalchemy.orm import Session
+
+from control_api import judge
+from control_api.attempts import begin_attempt, end_attempt, heirs, incarnations, open_attempt
+from control_api.children import children_in_waiting
+from control_api.columns import Desired
+from control_api.database import Database
+from control_api.folder import read_tracking, run_spec, write_params
+from control_api.ingest import ingest_file
+from control_api.insisting import Insistence, insistence
+from control_api.launchers.base import Handle, Launcher, LaunchFailed, LaunchStatus
+from control_api.lifecycle import do_as_wanted, end_run, get_run
+from control_api.queue import free_slots
+from control_api.settings import Settings
+from control_api.tables import AttemptRow, RunRow
+from control_api.tokens import give_trainer_token
+from control_api.wishes import pending_wishes
+from midcourse.contract.runs import ENDED, RunStatus
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS = 120.0
+"""How long a trainer may live on after its log said that its run has ended, or is suspended."""
+
+Writing = Callable[[], AbstractContextManager[Session]]
+
+
+class Trainers:
+    """The trainers of all runs, as far as one reconciler is concerned with them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        launcher: Launcher,
+        now: Callable[[], datetime],
+        writing: Writing,
+    ) -> None:
+        """Care for trainers.
+
+        Args:
+            settings: how much patience there is.
+            database: where attempts are noted.
+            launcher: what starts trainers.
+            now: the clock.
+            writing: a transaction, but only for whoever has the reconciler's lease.
+        """
+        self.settings = settings
+        self.home = settings.home
+        self.database = database
+        self.launcher = launcher
+        self.now = now
+        self.writing = writing
+        self._begun_here: set[tuple[str, int]] = set()
+        """Attempts that nobody else can be about to start."""
+        self._lingering: dict[tuple[str, int], datetime] = {}
+        """Since when trainers are seen whose run says that it is suspended."""
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def start(self, run_id: str) -> None:
+        """Note the attempt, start the trainer, note its handle: in this order.
+
+        Nothing happens where the run is not to train, has a trainer, or finds no free slot.
+        """
+        with self.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            if run.desired is not Desired.TRAINED or run.status not in _CAN_START:
+                return
+            if open_attempt(session, run) is not None:
+                return
+            slot = run.slot or next(iter(free_slots(session, self.settings.slots)), None)
+            if slot is None:
+                return
+            begin_attempt(session, run, self.launcher.name, self.now(), slot)
+            token = give_trainer_token(session, [run.id, *children_in_waiting(session, run)])
+            wishes = pending_wishes(session, run)
+            held = next((row.seq for row in wishes if row.action["kind"] == "resume"), None)
+        self._begun_here.add((run_id, run.attempt))
+        try:
+            write_params(self.home, run)
+            handle = self.launcher.submit(run_spec(self.settings, run, token, held=held))
+        except (LaunchFailed, OSError, ValueError) as error:
+            log.error("run %s could not be started: %s", run_id, error)
+            may_pass = isinstance(error, OSError) or getattr(error, "may_pass", False)
+            # What kept a run that has trained from starting again may pass, too.
+            hopeless = run.started_at is None and not may_pass
+            self._note_end(run_id, run.attempt, _GONE, failed=str(error), hopeless=hopeless)
+            return
+        self._note_handle(run_id, run.attempt, handle)
+        log.info("run %s: attempt %d started in %s", run_id, run.attempt, slot)
+
+    def _note_handle(self, run_id: str, number: int, handle: Handle) -> None:
+        """Keep how a trainer is known again; without the lease, too, as it is there all the same.
+
+        If its attempt is over, somebody else took it for dead, and may have started its successor.
+        """
+        with self.database.writing() as session:
+            attempt = session.get_one(AttemptRow, (run_id, number))
+            rows = [attempt, *heirs(session, attempt)]
+            for row in rows:
+                row.handle = handle
+            is_over = all(row.ended_at is not None for row in rows)
+        if is_over:
+            log.warning("run %s: attempt %d was given up: killing its trainer", run_id, number)
+            self.launcher.stop(handle, force=True)
+
+    # -- watching -----------------------------------------------------------------------------
+
+    def watch(self, run_id: str) -> None:
+        """See whether the trainer of an open attempt still lives, and does as it was told."""
+        with self.database.reading() as session:
+            run = get_run(session, run_id)
+            attempt = open_attempt(session, run)
+            if attempt is None:
+                return
+            names = incarnations(session, run)
+            told = insistence(self.settings, session, run, attempt, self.now())
+        handle = attempt.handle
+        if handle is None and (handle := self._find(names, attempt.number)):
+            self._note_handle(run_id, attempt.number, handle)
+        if handle is None and not self._is_given_up(attempt):
+            return  # another reconciler may be about to start it
+        status = self.launcher.status(handle) if handle else _GONE
+        if handle is None or not status.running:
+            self._trainer_ended(run_id, attempt.number, status)
+        elif run.status in ENDED or run.status is RunStatus.SUSPENDED:
+            self._hurry(run, attempt, handle)
+        else:
+            if self._is_silent(run, attempt):
+                ingest_file(self.database, self.home, run_id)
+            if told is not None:
+                self._insist(run_id, handle, told)
+
+    def _find(self, names: list[str], number: int) -> Handle | None:
+        """A trainer is known by the run that it was started for, which a revert may have left."""
+        for name in names:
+            if handle := self.launcher.find(name, number):
+                return handle
+        return None
+
+    def _is_given_up(self, attempt: AttemptRow) -> bool:
+        age = (self.now() - attempt.started_at).total_seconds()
+        is_ours = (attempt.run_id, attempt.number) in self._begun_here
+        return is_ours or age >= self.settings.lease_seconds
+
+    def _is_silent(self, run: RunRow, attempt: AttemptRow) -> bool:
+        last = max(filter(None, (run.heartbeat_at, attempt.started_at)))
+        return (self.now() - last).total_seconds() > self.settings.heartbeat_seconds
+
+    def _hurry(self, run: RunRow, attempt: AttemptRow, handle: Handle) -> None:
+        """Have a trainer end that has said its last word."""
+        now = self.now()
+        since = run.ended_at or self._lingering.setdefault((run.id, attempt.number), now)
+        over = (now - since).total_seconds() - LINGER_SECONDS
+        if over > 0:
+            log.warning("run %s is %s, but its trainer lives: stopping it", run.id, run.status)
+            self.launcher.stop(handle, force=over > LINGER_SECONDS)
+
+    def _insist(self, run_id: str, handle: Handle, told: Insistence) -> None:
+        """End a trainer that does not do as it was told, and say so."""
+        with self.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            if run.notice != told.words:
+                run.notice = told.words
+                log.warning("run %s: %s", run_id, told.words)
+        self.launcher.stop(handle, force=told.force)
+
+    def look_at_tracking(self, run_id: str) -> None:
+        """The tracker may still be sending when the trainer is gone; its file tells."""
+        tracking = read_tracking(self.home, run_id)
+        with self.database.reading() as session:
+            known = get_run(session, run_id).tracking
+        if tracking is not None and tracking != known:
+            with self.writing() as session:
+                get_run(session, run_id, for_change=True).tracking = tracking
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _trainer_ended(self, run_id: str, number: int, status: LaunchStatus) -> None:
+        """Take the rest of the log first: it says how the run ended, if the trainer could."""
+        try:
+            ingest_file(self.database, self.home, run_id)
+        except (ValueError, OverflowError, DataError):
+            # Trouble with the database passes, and the next round tries again. What no database
+            # can hold does not, and must not keep the end of the trainer from being noted.
+            log.exception("run %s: the rest of its log could not be taken", run_id)
+        self.look_at_tracking(run_id)
+        self._note_end(run_id, number, status)
+
+    def _note_end(
+        self,
+        run_id: str,
+        number: int,
+        status: LaunchStatus,
+        *,
+        failed: str | None = None,
+        hopeless: bool = False,
+    ) -> None:
+        how = failed or judge.how_it_ended(status)
+        with self.writing() as session:
+            run = get_run(session, run_id, for_change=True)
+            attempt = session.get_one(AttemptRow, (run_id, number))
+            if attempt.ended_at is not None:
+                return  # the rest of the log told of a revert: the process is the child's now
+            end_attempt(session, run, attempt, status.exit_code, how, self.now())
+            session.flush()
+            if run.status is RunStatus.INTERRUPTED:
+                self._go_on(session, run, status, how, hopeless=hopeless)
+        self._begun_here.discard((run_id, number))
+        self._lingering.pop((run_id, number), None)
+        log.info("run %s: attempt %d ended %s: %s", run_id, number, how, run.status)
+
+    def _go_on(
+        self, session: Session, run: RunRow, status: LaunchStatus, how: str, *, hopeless: bool
+    ) -> None:
+        """What becomes of a run whose trainer left it in the middle: first, what people want."""
+        if run.desired is not Desired.TRAINED:
+            do_as_wanted(session, run)
+        else:
+            error = (
+                how if hopeless else judge.why_hopeless(self.settings, session, run, status, how)
+            )
+            if error is not None:
+                end_run(session, run, RunStatus.FAILED, error=error)
+
+
+_CAN_START = frozenset(
+    {
+        RunStatus.QUEUED,
+        RunStatus.STARTING,
+        RunStatus.RUNNING,
+        RunStatus.PAUSED,
+        RunStatus.INTERRUPTED,
+    }
+)
+_GONE = LaunchStatus(running=False)
