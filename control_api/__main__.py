@@ -150,8 +150,10 @@ def _prepare_database(settings: Settings) -> str | None:
     except CommandError as error:
         raise CannotStart(f"The database is of another version of Midcourse: {error}") from None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        # SQLAlchemy's own text may repeat the whole URL; the driver's says what is wrong.
-        raise CannotStart(f"The database cannot be used: {getattr(error, 'orig', error)}") from None
+        # SQLAlchemy's own text may repeat the whole URL; the driver's says what is wrong, in its
+        # first line.
+        words = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise CannotStart(f"The database cannot be used: {words}") from None
 
 
 def _greet(settings: Settings, token: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Events as a stream that does not end by itself (server-sent events, WHATWG HTML §9.2).
+"""Events as a stream (server-sent events, WHATWG HTML §9.2), which may go on without end.
 
 A stream asks for a few events at a time, and only when its client has taken the last ones: a slow
 reader costs no memory, and no connection to the database waits with it. What it missed while it
@@ -101,6 +101,7 @@ class EventStream:
         wanted: Wanted,
         after: int | None,
         *,
+        follow: bool = True,
         clock: Callable[[], float] = time.monotonic,
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
@@ -110,6 +111,7 @@ class EventStream:
             database: it is asked again whenever the bell rings.
             wanted: what is sent; the rest is passed over.
             after: the number of the last event that the client has; None: begin with now.
+            follow: go on with what comes; else the stream ends with what there is now.
             clock: seconds that only grow.
             keep_alive: the longest silence, in seconds.
         """
@@ -118,17 +120,18 @@ class EventStream:
         self._clock = clock
         self._keep_alive = keep_alive
         newest = self._newest()
+        self._until = None if follow else newest
         self._ahead = after is not None and after > newest
         self._last = newest if after is None or self._ahead else after
 
     def __iter__(self) -> Iterator[str]:
-        """Pieces of the stream, until the process ends."""
+        """Pieces of the stream, until all is told that is wanted, or the process ends."""
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         if self._ahead:  # of another database, or of one that was put back
             yield _frame(self._last, EventKind.GAP, Event(run=None, at=utc_now(), details={}))
         bell, key = self._database.bell, self._wanted.bell_key
         spoken_at = self._clock()
-        while not bell.silenced:
+        while not (bell.silenced or (self._until is not None and self._last >= self._until)):
             heard = bell.count(key)
             try:
                 found = self._next()
@@ -153,13 +156,14 @@ class EventStream:
     def _next(self) -> list[EventRow]:
         """The next events; what is passed over meanwhile is not looked at again."""
         with self._database.reading() as session:
-            newest = session.scalar(select(func.max(EventRow.id))) or 0
+            newest = self._until or session.scalar(select(func.max(EventRow.id))) or 0
             if newest <= self._last:
                 return []
             found = list(
                 session.scalars(
                     select(EventRow)
-                    .where(EventRow.id > self._last, self._wanted.condition())
+                    .where(EventRow.id > self._last, EventRow.id <= newest)
+                    .where(self._wanted.condition())
                     .order_by(EventRow.id)
                     .limit(AT_ONCE)
                 )

@@ -17,7 +17,8 @@ from control_api.tables import AttemptRow, CommandRow, RunRow
 from control_api.wishes import PENDING
 from midcourse.contract.runs import ENDED, RunStatus
 
-_Run, _Holder = aliased(RunRow), aliased(RunRow)
+# With names of their own: those that SQLAlchemy makes up are not safe where threads share an alias.
+_Run, _Holder = aliased(RunRow, name="run"), aliased(RunRow, name="holder")
 _AWAITS_PLACE = and_(_Run.reverts, _Run.attempt == 0, _Run.parent_id.is_not(None))
 
 

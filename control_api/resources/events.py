@@ -18,12 +18,12 @@ resource = Resource("events", "What happens to runs, told while it happens.")
 def stream_events(query: EventsQuery, last_event_id: str | None) -> Response:
     """Events of all runs, as server-sent events.
 
-    The stream does not end by itself. Whoever comes back with the `id` of the last event it has, in
-    the header `Last-Event-ID` or as `after`, is sent what it missed; an event `gap` says that a
-    part of that is no longer kept.
+    The stream does not end by itself, but with `follow=false`. Whoever comes back with the `id` of
+    the last event it has, in the header `Last-Event-ID` or as `after`, is sent what it missed; an
+    event `gap` says that a part of that is no longer kept.
     """
     wanted = Wanted(experiment=query.experiment, kinds=parse_kinds(query.kinds))
-    return _stream(wanted, where_to_begin(query.after, last_event_id))
+    return _stream(wanted, where_to_begin(query.after, last_event_id), follow=query.follow)
 
 
 @resource.get(
@@ -34,10 +34,10 @@ def stream_run_events(run_id: RunId, query: RunEventsQuery, last_event_id: str |
     with context().database.reading() as session:
         get_run(session, run_id)
     wanted = Wanted(run_id=run_id, kinds=parse_kinds(query.kinds))
-    return _stream(wanted, where_to_begin(query.after, last_event_id))
+    return _stream(wanted, where_to_begin(query.after, last_event_id), follow=query.follow)
 
 
-def _stream(wanted: Wanted, after: int | None) -> Response:
-    stream = EventStream(context().database, wanted, after)
+def _stream(wanted: Wanted, after: int | None, *, follow: bool) -> Response:
+    stream = EventStream(context().database, wanted, after, follow=follow)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(iter(stream), content_type=f"{EVENTS}; charset=utf-8", headers=headers)

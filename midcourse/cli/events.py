@@ -6,9 +6,6 @@ from midcourse.cli.happenings import event_line
 from midcourse.cli.options import RUN, Common, common
 from midcourse.cli.printing import show_record
 
-QUIET_SECONDS = 2.0
-"""So long nothing comes when all that is kept has been told."""
-
 
 @click.command()
 @click.argument("run", type=RUN, required=False, metavar="[RUN]")
@@ -41,7 +38,7 @@ def events(
         experiment=experiment,
         kinds=kinds,
         after=after if follow else after or 0,
-        quiet=None if follow else QUIET_SECONDS,
+        follow=follow,
     )
     for event in stream:
         if said.as_json:

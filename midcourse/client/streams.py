@@ -102,9 +102,9 @@ class Streams:
         experiment: str | None = None,
         kinds: str | Sequence[str] | None = None,
         after: int | None = None,
-        quiet: float | None = None,
+        follow: bool = True,
     ) -> Iterator[Heard]:
-        """What happens, as it happens, without end.
+        """What happens, as it happens.
 
         A stream that breaks off is taken up after the last event that was seen.
 
@@ -114,11 +114,12 @@ class Streams:
             kinds: only of these kinds, such as `command`.
             after: begin after the event of this number, 0 being before all that are kept; without
                 it, with what happens from now on.
-            quiet: end when nothing was said for so many seconds.
+            follow: go on without end; else the newest event that there is now is the last.
         """
         path = f"/runs/{segment(run)}/events" if run else "/events"
         query = {"experiment": experiment, "kinds": kinds, "after": after}
-        for sent in self._events(path, query, quiet):
+        query["follow"] = None if follow else False
+        for sent in self._events(path, query, follow):
             if sent.id.isdecimal():
                 said = Event.model_validate(strict_json_loads(sent.data), extra="ignore")
                 yield Heard(id=int(sent.id), kind=sent.kind, **dict(said))
@@ -127,21 +128,20 @@ class Streams:
         with self._wire.streaming(path, query) as answer:
             yield from (line for line in lines_of(_chunks(answer)) if line)
 
-    def _events(
-        self, path: str, query: dict[str, Any], quiet: float | None
-    ) -> Iterator[ServerSent]:
-        """Events without end; a stream that breaks off is taken up after the last one seen."""
+    def _events(self, path: str, query: dict[str, Any], follow: bool) -> Iterator[ServerSent]:
+        """Events; a stream that breaks off is taken up after the last one seen."""
         last, failures = "", 0
         while True:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
             try:
-                with self._wire.streaming(path, query, headers, quiet=quiet) as answer:
+                with self._wire.streaming(path, query, headers) as answer:
                     for event in parse(lines_of(_chunks(answer, live=True))):
                         last, failures = event.id or last, 0
                         yield event
-            except Quiet:
-                if quiet is not None:
+                if not follow:
                     return
+            except Quiet:
+                pass
             except NotReachable:
                 if failures * _LONGEST_PAUSE > PATIENCE_SECONDS:
                     raise

@@ -169,12 +169,9 @@ class Transport:
         path: str,
         query: Mapping[str, Any],
         headers: Mapping[str, str] | None = None,
-        *,
-        quiet: float | None = None,
     ) -> Iterator[requests.Response]:
-        """A GET whose body is read as it comes; it may be silent for so many seconds."""
-        silence = QUIET_SECONDS if quiet is None else quiet
-        answer = self.send("GET", path, query=query, headers=headers, silence=silence)
+        """A GET whose body is read as it comes; it may be silent for a while."""
+        answer = self.send("GET", path, query=query, headers=headers, silence=QUIET_SECONDS)
         try:
             yield answer
         finally:

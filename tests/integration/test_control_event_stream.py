@@ -269,3 +269,16 @@ def test_numbers_of_a_run_that_was_killed_are_folded_by_the_way(bench):
         Chores(timedelta(days=1)).do(session, utc_now())
         assert session.scalar(select(func.count()).select_from(MetricBatchRow)) == 0
     assert bench.get(f"/runs/{trainer.run}/metrics")["metrics"]["loss"]["values"] == [1.0]
+
+
+def test_a_stream_that_is_not_followed_ends_with_the_newest_of_now(bench):
+    bench.submit()
+    stream = iter(EventStream(bench.database, Wanted(), 0, follow=False))
+    assert next(stream).startswith("retry:")
+    first = next(stream)
+    bench.submit()  # happens while it is told what had happened before
+    rest = list(stream)
+    told = bench.get("/runs")["total"]
+    assert told == 2
+    assert sum("run.created" in frame for frame in [first, *rest]) == 1
+    assert list(EventStream(bench.database, Wanted(), None, follow=False))[1:] == []

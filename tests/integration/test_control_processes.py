@@ -200,7 +200,7 @@ def test_several_servers_share_one_database(serve, database):
     with database.writing() as session:
         row = get_run(session, run, for_change=True)
         if not row.attempt:
-            begin_attempt(session, row, "process", utc_now())
+            begin_attempt(session, row, "process", utc_now(), "cpu:0")
         token = give_trainer_token(session, [run])
         attempt = row.attempt
     url = f"{other.url}/api/v1/runs/{run}/link/commands?attempt={attempt}&wait=60"

@@ -147,7 +147,7 @@ def test_no_secret_is_written_anywhere(home, serve, database):
             {"MIDCOURSE_DATABASE_URL": "postgres://me:planted@/midcourse?host=/proc/nowhere"},
             [],
             1,
-            "The database cannot be used: connection failed",
+            "The database cannot be used: connection",
         ),
     ],
 )
@@ -164,6 +164,7 @@ def test_what_keeps_it_from_starting_is_one_sentence(home, port, environ, argume
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "planted" not in done.stderr
+    assert code == 2 or len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.only_on("sqlite")

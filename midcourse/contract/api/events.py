@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, JsonValue
 
 from midcourse.contract.api import examples
+from midcourse.contract.api.values import Flag
 from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.names import Experiment, RunId
 from midcourse.contract.records import Moment
@@ -54,6 +55,8 @@ class RunEventsQuery(Record):
     after: int | None = Field(default=None, ge=0, le=MAX_INTEGER)
     """Begin after this number; 0: with all that are kept. Absent: with what happens from now on.
     The header `Last-Event-ID` wins over it."""
+    follow: Flag = True
+    """False: end with the newest event that there is now."""
 
 
 class EventsQuery(RunEventsQuery):
