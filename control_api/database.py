@@ -16,6 +16,7 @@ from sqlalchemy import (
     TableValuedAlias,
     bindparam,
     column,
+    event,
     func,
     insert,
     select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -106,8 +108,14 @@ class Database:
             yield migration_config(connection)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections; one that is in use is closed as soon as it is not."""
+        event.listen(self.engine, "checkin", _close_connection)
         self.engine.dispose()
+
+
+def _close_connection(connection: DBAPIConnection | None, _: object) -> None:
+    if connection is not None:  # else it was lost
+        connection.close()
 
 
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:

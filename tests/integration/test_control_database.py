@@ -118,3 +118,14 @@ def test_too_few_connections_are_a_database_that_is_away(tmp_path, monkeypatch):
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/database-away")
     assert answer.headers["Retry-After"] == "1"
     bench.close()
+
+
+def test_a_connection_in_use_is_closed_once_it_is_not(tmp_path):
+    database = Database(database_url(tmp_path))
+    with database.reading() as session:
+        session.execute(text("SELECT 1"))
+        held = session.connection().connection.dbapi_connection
+        database.close()
+        assert session.execute(text("SELECT 1")).scalar() == 1
+    with pytest.raises(Exception, match="closed"):
+        held.cursor().execute("SELECT 1")
