@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from midcourse.contract.runs import RunStatus
 from midcourse.errors import Interrupted, Suspended
 from midcourse.restore import CheckpointStore
 from midcourse.session import Session
+from midcourse.tracking.supervisor import TrackerProcess
 
 STEERING: dict[int, list[dict[str, Any]]] = {
     3: [{"kind": "set", "changes": {"optimizer.lr": 0.02, "noise": 0.3}}],
@@ -117,6 +119,25 @@ def test_the_checkpoint_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -> 
     assert tree["next_step"] == 4
     assert 2 not in tiny_run.receipts(tmp_path), "what was asked for later waits"
     assert tiny_run.statuses(tmp_path) == ["suspended"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "waits"), [({3: [command(1, "suspend")]}, False), ({}, True)], ids=str
+)
+def test_room_is_made_before_the_tracker_has_sent_everything(
+    commands: dict[int, Any], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float] = []
+
+    def finish(tracker: TrackerProcess, timeout: float) -> Any:
+        patience.append(timeout)
+        return really_finish(tracker, timeout)
+
+    really_finish = TrackerProcess.finish
+    monkeypatch.setattr(TrackerProcess, "finish", finish)
+    with suppress(Suspended):
+        tiny_run.train(tmp_path, commands=commands)
+    assert [seconds > 0 for seconds in patience] == [waits]
 
 
 def test_on_a_full_disk_it_goes_on_and_says_so(
