@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from control_api.bell import EVENTS, RECONCILER, Bell, run_key
 from control_api.columns import Base
-from control_api.dialects import make_engine
+from control_api.dialects import make_engine, take_turns
 from control_api.events import store_events
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -103,8 +103,7 @@ class Database:
             if self._is_postgresql:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
-                key = {"key": _MIGRATION_LOCK}
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
+                take_turns(connection, _MIGRATION_LOCK)
             yield migration_config(connection)
 
     def close(self) -> None:

@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
 
 from midcourse.contract.base import strict_json_loads
 
@@ -185,3 +186,13 @@ def _storing_dumper() -> Any:
             return super().dump(storable_text(text) if "\0" in text else text)
 
     return Text
+
+
+def take_turns(transaction: Connection | Session, key: int) -> None:
+    """Let transactions that name a key go one after the other, from here to their commit.
+
+    SQLite's have one writer at a time anyway.
+    """
+    bind = transaction.get_bind() if isinstance(transaction, Session) else transaction
+    if bind.dialect.name == "postgresql":
+        transaction.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import event, inspect, text
+from sqlalchemy import event, inspect
 from sqlalchemy.orm import ORMExecuteState, Session
 
+from control_api.dialects import take_turns
 from control_api.tables import CheckpointRow, CommandRow, EventRow, RunRow
 from midcourse.contract.api.events import EventKind
 from midcourse.contract.base import utc_now
 
 _SEEN = "events"
-_ADVISORY_LOCK = 0x6D63_6576
-"""Of PostgreSQL: whoever numbers events holds it until the commit, so that a reader who has seen
-a number has seen all that are lower. SQLite has one writer at a time anyway."""
+_NUMBERING = 0x6D63_6576
+"""Whoever numbers events keeps others from it until the commit, so that a reader who has seen a
+number has seen all that are lower."""
 
 _TOLD_OF_RUNS = ("name", "notes", "tags", "priority", "archived_at", "deleted_at", "slot", "notice")
 """Changes of a run's row that are told by the names of their columns."""
@@ -92,8 +93,7 @@ def store_events(session: Session) -> set[str]:
         for each in _TELLERS[type(row)](row, seen.made, seen.changed(row))
     ]
     if told:
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        take_turns(session, _NUMBERING)
         now = utc_now()
         session.add_all(
             EventRow(at=now, kind=kind, run_id=run_id, data=details)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from control_api.dialects import take_turns
 from control_api.problems import LastAdmin, TokenNameTaken, UnknownToken
 from control_api.tables import TokenRow, TrainerTokenRow
 from midcourse.contract.api.tokens import MakeToken, TokenView
@@ -20,6 +21,8 @@ from midcourse.contract.roles import Role
 
 ADMIN = "admin"
 FIRST_START = "the first start"
+_FIRST_START_LOCK = 0x6D63_746F
+"""Of two servers that start together, one makes the token and the other finds it."""
 TRAINER = "trainer"
 """What trainers are called; nobody else may be."""
 PREFIX = "mc_"
@@ -172,6 +175,7 @@ def ensure_admin(session: Session, token_file: Path) -> str | None:
     Raises:
         OSError: the file cannot be written.
     """
+    take_turns(session, _FIRST_START_LOCK)
     if session.scalar(select(func.count()).select_from(TokenRow)) == 0:
         wanted = MakeToken(name=ADMIN, role=Role.ADMIN)
         _, token = make_token(session, wanted, FIRST_START, utc_now())

@@ -3,17 +3,18 @@
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from control_bench import Bench
 from databases import database_url
+from sqlalchemy import delete
 
 from control_api import __main__ as program
 from control_api.app import create_app
-from control_api.database import Database
 from control_api.tables import AuditRow, TokenRow
-from control_api.tokens import revoke_token, sha256
+from control_api.tokens import ensure_admin, revoke_token, sha256
 from midcourse.contract.base import utc_now
 
 
@@ -348,6 +349,22 @@ def test_ends_are_kept_in_order(bench):
     now = utc_now()
     with bench.database.writing() as session:
         row = revoke_token(session, "ada", "somebody", now)
-    with Database(bench.settings.database_url).reading() as session:
+    with bench.database.reading() as session:
         kept = session.get_one(TokenRow, row.id)
     assert (kept.ended_by, kept.ended_at) == ("somebody", now)
+
+
+def test_of_servers_that_start_together_one_makes_the_admins_token(bench):
+    with bench.database.writing() as session:
+        session.execute(delete(TokenRow))
+    bench.settings.token_file.unlink()
+    together = threading.Barrier(8)
+
+    def start():
+        together.wait(30)
+        with bench.database.writing() as session:
+            return ensure_admin(session, bench.settings.token_file)
+
+    with ThreadPoolExecutor(8) as pool:
+        tokens = {each.result() for each in [pool.submit(start) for _ in range(8)]}
+    assert tokens == {bench.settings.token_file.read_text().strip()}
