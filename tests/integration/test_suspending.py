@@ -122,7 +122,11 @@ def test_the_checkpoint_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("commands", "waits"), [({3: [command(1, "suspend")]}, False), ({}, True)], ids=str
+    ("commands", "waits"),
+    [
+        pytest.param({3: [command(1, "suspend")]}, False, id="suspended"),
+        pytest.param({}, True, id="finished"),
+    ],
 )
 def test_room_is_made_before_the_tracker_has_sent_everything(
     commands: dict[int, Any], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
