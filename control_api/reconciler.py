@@ -96,9 +96,9 @@ class Reconciler:
     def reconcile(self) -> None:
         """One round, if the lease is ours. A run that makes trouble does not hold up others."""
         trainers = self.trainers
-        steps: tuple[tuple[levels.Query, Callable[[str], None]], ...] = (
+        steps: tuple[tuple[levels.Level, Callable[[str], None]], ...] = (
             (levels.forks_that_wait, self._resolve_fork),
-            (levels.with_trainer, trainers.watch),
+            (trainers.to_watch, trainers.watch),
             (levels.not_as_wanted, self._settle),
             (levels.with_idle_slot, self._free_slot),
             (levels.without_trainer, self._restart),
@@ -109,9 +109,9 @@ class Reconciler:
         with self.database.writing() as session:
             if not self.lease.claim(session, self.now()):
                 return
-        for query, step in steps:
+        for level, step in steps:
             with self.database.reading() as session:
-                run_ids = session.scalars(query(self.now())).all()
+                run_ids = level(session, self.now())
             for run_id in run_ids:
                 self._attend(step, run_id)
         self._start_queued()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
@@ -115,6 +116,35 @@ class Trainers:
 
     # -- watching -----------------------------------------------------------------------------
 
+    def to_watch(self, session: Session, now: datetime) -> list[str]:
+        """The runs with a trainer that `watch` must look at, the oldest first.
+
+        Not those whose trainer lives, is heard of and has been told nothing: with a thousand
+        trainers these are nearly all, and a query for each, each round, would be what costs.
+        """
+        attempts = session.execute(
+            select(
+                RunRow.id,
+                RunRow.status,
+                RunRow.desired,
+                RunRow.heartbeat_at,
+                AttemptRow.started_at,
+                AttemptRow.handle,
+            )
+            .join(AttemptRow, AttemptRow.run_id == RunRow.id)
+            .where(AttemptRow.ended_at.is_(None), RunRow.deleted_at.is_(None))
+            .order_by(RunRow.created_at)
+        )
+        return [
+            each.id
+            for each in attempts
+            if each.desired is not Desired.TRAINED
+            or each.status in _SAID_ITS_LAST_WORD
+            or self._is_silent(each.heartbeat_at, each.started_at, now)
+            or each.handle is None
+            or not self.launcher.status(each.handle).running
+        ]
+
     def watch(self, run_id: str) -> None:
         """See whether the trainer of an open attempt still lives, and does as it was told."""
         with self.database.reading() as session:
@@ -132,10 +162,10 @@ class Trainers:
         status = self.launcher.status(handle) if handle else _GONE
         if handle is None or not status.running:
             self._trainer_ended(run_id, attempt.number, status)
-        elif run.status in ENDED or run.status is RunStatus.SUSPENDED:
+        elif run.status in _SAID_ITS_LAST_WORD:
             self._hurry(run, attempt, handle)
         else:
-            if self._is_silent(run, attempt):
+            if self._is_silent(run.heartbeat_at, attempt.started_at, self.now()):
                 ingest_file(self.database, self.home, run_id)
             if told is not None:
                 self._insist(run_id, handle, told)
@@ -152,9 +182,9 @@ class Trainers:
         is_ours = (attempt.run_id, attempt.number) in self._begun_here
         return is_ours or age >= self.settings.lease_seconds
 
-    def _is_silent(self, run: RunRow, attempt: AttemptRow) -> bool:
-        last = max(filter(None, (run.heartbeat_at, attempt.started_at)))
-        return (self.now() - last).total_seconds() > self.settings.heartbeat_seconds
+    def _is_silent(self, heartbeat: datetime | None, started: datetime, now: datetime) -> bool:
+        last = max(filter(None, (heartbeat, started)))
+        return (now - last).total_seconds() > self.settings.heartbeat_seconds
 
     def _hurry(self, run: RunRow, attempt: AttemptRow, handle: Handle) -> None:
         """Have a trainer end that has said its last word."""
@@ -242,4 +272,5 @@ _CAN_START = frozenset(
         RunStatus.INTERRUPTED,
     }
 )
+_SAID_ITS_LAST_WORD = ENDED | {RunStatus.SUSPENDED}
 _GONE = LaunchStatus(running=False)
