@@ -68,11 +68,9 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=10.0, help="seconds before each (10)")
     parser.add_argument("--users", type=int, default=20, help="people at work (20)")
     parser.add_argument("--workers", type=int, default=2, help="gunicorn's (2)")
-    parser.add_argument("--threads", type=int, help="of each worker (the live runs and 64)")
-    parser.add_argument("--worker-class", default="gthread", help="gunicorn's (gthread)")
+    parser.add_argument("--worker-class", default="ours", choices=("ours", "gthread"))
     parser.add_argument("--database", default="postgresql", choices=("postgresql", "sqlite"))
     parser.add_argument("--name", default="control_load", help="of the result's file")
-    parser.add_argument("--profile", type=Path, help="folder for profiles of the workers")
     parser.add_argument("--no-reconciler", action="store_true", help="leave it out")
     given = parser.parse_args()
     if given.quick:
@@ -91,7 +89,7 @@ def _climb(given: argparse.Namespace, ladder: list[int], seconds: float, name: s
         details.append(detail)
         print(json.dumps(row | detail), flush=True)
     print_table("Load", rows)
-    settings = ("database", "workers", "threads", "worker_class", "users", "no_reconciler")
+    settings = ("database", "workers", "worker_class", "users", "no_reconciler")
     write_result(
         given.results,
         name,
@@ -127,8 +125,6 @@ def measure(
         time.sleep(given.warm_up)
         usage = _watch(groups, seconds, [trainers, users])
         seen = [_end_client(trainers), _end_client(users)]
-        if given.profile:
-            _write_profiles(web.pid)
         return _row(seconds, runs, seen[0], seen[1], usage)
 
 
@@ -159,10 +155,9 @@ def _prepare(
         "port": port,
         "database_url": url or f"sqlite:///{home / 'control.db'}",
         "workers": given.workers,
-        # Each worker must bear all long-polls: nobody says which connection goes to which.
-        "threads": given.threads or runs + 64,
+        # Of gthread: each worker must bear all long-polls, as they may all come to it.
+        "threads": runs + 64,
         "worker_class": given.worker_class,
-        "profile": str(given.profile) if given.profile else None,
         "users": given.users,
     }
     plan["runs"] = prepare(plan, runs)
@@ -256,12 +251,6 @@ def _children(pid: int) -> list[int]:
     with suppress(OSError):
         return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
     return []
-
-
-def _write_profiles(web: int) -> None:
-    for worker in _children(web):
-        os.kill(worker, signal.SIGUSR2)
-    time.sleep(5.0)
 
 
 def _row(

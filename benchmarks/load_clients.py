@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.connection import Connection
 from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.commands import Command
-from midcourse.contract.link import Heartbeat
+from midcourse.contract.link import LONG_POLL_SECONDS, Heartbeat
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import CommandDone, Started
 from midcourse.contract.runs import RunFile, RunStatus
@@ -28,8 +28,8 @@ METRICS = (
     *("train/loss", "train/accuracy", "optimizer.lr", "norm/gradient", "norm/weights"),
     *("norm/update", "data/samples", "time/step", "time/data", "train/confidence"),
 )
-THINK_SECONDS = 0.5
-"""A person does something about twice a second: these are busy people."""
+THINK_SECONDS = 2.0
+"""A person does something every two seconds: these are busy people."""
 COMMAND_SHARE = 0.2
 
 
@@ -126,7 +126,10 @@ class Trainer:
     async def poll(self) -> None:
         """Wait for commands; each has its receipt in the next report."""
         while True:
-            path = self._path + b"commands?attempt=1&after=%d&wait=20" % self._seq
+            path = self._path + b"commands?attempt=1&after=%d&wait=%d" % (
+                self._seq,
+                LONG_POLL_SECONDS,
+            )
             try:
                 status, answer = await self._polls.ask(b"GET", path)
             except OSError as error:

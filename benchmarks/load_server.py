@@ -3,12 +3,10 @@
 `python -m benchmarks.load_server prepare|web|reconciler PLAN`
 """
 
-import cProfile
 import json
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +60,6 @@ def settings_of(plan: dict[str, Any]) -> Settings:
         database_url=plan["database_url"],
         log_level="WARNING",
         workers=plan["workers"],
-        threads=plan["threads"],
     )
 
 
@@ -111,10 +108,6 @@ def prepare(plan: dict[str, Any], runs: int) -> dict[str, str]:
 
 def web(plan: dict[str, Any]) -> None:
     """Serve, in as many workers as the plan says."""
-    if plan["worker_class"] == "gevent":
-        from gevent import monkey
-
-        monkey.patch_all()
     from control_api import logs
     from control_api.serve import Server, listen
 
@@ -123,36 +116,10 @@ def web(plan: dict[str, Any]) -> None:
     counts = settings.home / "counts"
     counts.mkdir()
     server = Server(settings, listen(settings), counts)
-    if plan["worker_class"] != "gthread":
-        server.cfg.set("worker_class", plan["worker_class"])
-    if plan.get("profile"):
-        server.cfg.set("post_fork", lambda *_: _profile(Path(plan["profile"])))
+    if plan["worker_class"] == "gthread":  # what was not chosen
+        server.cfg.set("worker_class", "gthread")
+        server.cfg.set("threads", plan["threads"])
     server.run()
-
-
-def _profile(folder: Path) -> None:
-    """Profile all threads of a worker; SIGUSR2 begins and ends it."""
-    profiles: list[cProfile.Profile] = []
-
-    def begin(*_: Any) -> None:
-        profile = cProfile.Profile()
-        profiles.append(profile)
-        profile.enable()
-
-    threading.setprofile(begin)
-    begin()
-
-    def write(*_: Any) -> None:
-        import pstats
-
-        for profile in profiles:
-            profile.disable()
-        stats = pstats.Stats(profiles[0])
-        for profile in profiles[1:]:
-            stats.add(profile)
-        stats.dump_stats(folder / f"{os.getpid()}.pstats")
-
-    signal.signal(signal.SIGUSR2, write)
 
 
 def reconciler(plan: dict[str, Any]) -> None:

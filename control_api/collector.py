@@ -1,8 +1,8 @@
 """The collector: reports that come while others are being written share one transaction.
 
 A commit costs more than a report does. Whoever finds nobody writing writes what waits, the others'
-reports with its own; each request is answered when its own report is kept. Rows are locked in the
-order of the runs' ids, in every process, so that no two wait for each other.
+reports with its own; each request is answered when its own report is kept. A shared transaction
+waits for no row: what somebody else is about to change is left to the request that brought it.
 """
 
 import threading
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, load_only
 
 from control_api.database import Database
 from control_api.dialects import AWAY
-from control_api.ingest import Taken, store
+from control_api.ingest import store
 from control_api.lifecycle import get_run
 from control_api.place import awaits_place, check_place, ends_of_attempts, require_place
 from control_api.problems import ApiProblem
@@ -25,7 +25,7 @@ from control_api.reports import Report, take_report
 from control_api.tables import RunRow
 from midcourse.contract.base import utc_now
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.25
 """While there is company, a transaction begins at most so often."""
 MOST = 200
 """Reports in one transaction: the others of its runs wait for it."""
@@ -43,9 +43,16 @@ class _Entry:
     """A report that waits to be written, and what became of it."""
 
     report: Report
+    turn: threading.Event = field(default_factory=threading.Event)
+    """Set when it was looked at, or when it is its request's turn to write what waits."""
+    looked_at: bool = False
     next_offset: int | None = None
     error: Exception | None = None
-    done: bool = field(default=False)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it could not be written with others: its request writes it."""
+        return self.next_offset is None and self.error is None
 
 
 class Collector:
@@ -56,7 +63,7 @@ class Collector:
         self._gather_seconds = gather_seconds
         self._lock = threading.Lock()
         self._waiting: list[_Entry] = []
-        self._writing = threading.Lock()
+        self._is_writing = False
         self._began = 0.0
         self._in_company = False
 
@@ -72,15 +79,37 @@ class Collector:
             WrongOffset: the lines do not begin where the stored part of the log ends.
         """
         entry = _Entry(report)
-        with self._lock:
-            self._waiting.append(entry)
-        with self._writing:
-            while not entry.done:
-                self._write_some()
+        if report.is_plain:
+            self._share(entry)
+        if entry.is_left:
+            self._write_alone(entry)
         if entry.error is not None:
             raise entry.error
         assert entry.next_offset is not None
         return entry.next_offset
+
+    def _share(self, entry: _Entry) -> None:
+        """Have a report written with others, by this thread if nobody else is writing."""
+        with self._lock:
+            self._waiting.append(entry)
+            somebody_writes, self._is_writing = self._is_writing, True
+        if somebody_writes:
+            entry.turn.wait()
+        if entry.looked_at:
+            return
+        try:
+            while not entry.looked_at:
+                self._write_some()
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Have the first of those who wait write from now on."""
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].turn.set()
+            else:
+                self._is_writing = False
 
     def _write_some(self) -> None:
         if self._in_company:
@@ -90,62 +119,42 @@ class Collector:
             taken, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         self._in_company = len(taken) > 1
         try:
-            self._write(taken)
+            self._write_together({entry.report.run_id: entry for entry in reversed(taken)})
         finally:
             for entry in taken:
-                entry.done = True
+                entry.looked_at = True
+                entry.turn.set()
 
-    def _write(self, entries: Sequence[_Entry]) -> None:
-        """Write what may share a transaction in one, and the rest one by one."""
-        shared: dict[str, _Entry] = {}
-        alone = []
-        for entry in entries:
-            run_id = entry.report.run_id
-            if len(entries) > 1 and entry.report.is_plain and run_id not in shared:
-                shared[run_id] = entry
-            else:
-                alone.append(entry)
-        if shared:
-            alone = self._write_together(shared) + alone
-        for entry in alone:
-            self._write_alone(entry)
+    def _write_together(self, entries: dict[str, _Entry]) -> None:
+        """Write reports of different runs in one transaction, as far as that goes.
 
-    def _write_together(self, entries: dict[str, _Entry]) -> list[_Entry]:
-        """Write reports of different runs in one transaction.
-
-        Returns:
-            Those that are still to be written, each alone.
+        What is left is written by the requests that brought it: reports of runs whose rows somebody
+        else has, as all would wait with them; and all, where one of them breaks the transaction.
         """
-        left = []
         try:
             with self._database.writing() as session:
-                runs = _lock_runs(session, entries)
+                runs = [run for run in _lock_runs(session, entries) if not awaits_place(run)]
                 ends = ends_of_attempts(session, runs)
-                brought, changed = [], []
+                offsets, brought, changed = [], [], []
                 for run in runs:
                     entry = entries[run.id]
-                    if awaits_place(run):
-                        left.append(entry)
-                        continue
                     try:
                         attempt = entry.report.attempt
                         check_place(run.id, attempt, run.attempt, run.status, ends.get(run.id))
-                        brought.append(_take(session, run, entry))
+                        brought.append(take_report(session, run, entry.report, utc_now()))
+                        offsets.append((entry, run.log_offset))
                         changed.append(run)
                     except ApiProblem as problem:
                         entry.error = problem
                 write_progress(session, changed)
                 store(session, [each for each in brought if each is not None])
         except Exception as error:
-            # Those that were refused were refused for good reason.
-            failed = [entry for entry in entries.values() if entry.error is None]
-            if not _is_away(error):
-                return failed  # one of them is bad, and must not take the others with it
-            for entry in failed:
-                entry.error = error
-            return []
-        missing = set(entries) - {run.id for run in runs}
-        return left + [entries[run_id] for run_id in missing]
+            if _is_away(error):  # those that were refused were refused for good reason
+                for entry in entries.values():
+                    entry.error = entry.error or error
+        else:
+            for entry, offset in offsets:
+                entry.next_offset = offset
 
     def _write_alone(self, entry: _Entry) -> None:
         report = entry.report
@@ -153,8 +162,9 @@ class Collector:
             with self._database.writing() as session:
                 run = get_run(session, report.run_id, for_change=True)
                 require_place(session, run, report.attempt)
-                brought = _take(session, run, entry)
+                brought = take_report(session, run, report, utc_now())
                 store(session, [] if brought is None else [brought])
+            entry.next_offset = run.log_offset
         except Exception as error:
             entry.error = error
 
@@ -174,11 +184,5 @@ def _lock_runs(session: Session, entries: dict[str, _Entry]) -> Sequence[RunRow]
         .where(RunRow.id.in_(entries))
         .options(_NEEDED)
         .order_by(RunRow.id)
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=True, skip_locked=True)
     ).all()
-
-
-def _take(session: Session, run: RunRow, entry: _Entry) -> Taken | None:
-    brought = take_report(session, run, entry.report, utc_now())
-    entry.next_offset = run.log_offset
-    return brought

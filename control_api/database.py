@@ -1,35 +1,18 @@
 """The database: transactions and migrations. `control_api.dialects` has what differs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import (
-    JSON,
-    Connection,
-    Executable,
-    Row,
-    Table,
-    TableValuedAlias,
-    bindparam,
-    column,
-    event,
-    func,
-    insert,
-    select,
-    text,
-)
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, Executable, Row, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from control_api.bell import EVENTS, RECONCILER, Bell, run_key
-from control_api.columns import Base
 from control_api.dialects import make_engine, take_turns
 from control_api.events import store_events
 
@@ -56,18 +39,26 @@ class Database:
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
-    def fetch(self, query: Executable) -> Sequence[Row[Any]]:
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """Queries without the cost of a transaction around them: each sees what there is then."""
+        with Session(self._fetcher, expire_on_commit=False) as session:
+            yield session
+
+    def fetch(
+        self, query: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
         """The rows of one query, without the cost of a transaction around it."""
         try:
-            return self._fetch(query)
+            return self._fetch(query, parameters)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            return self._fetch(query)  # the connection was lost; a new one may be had
+            return self._fetch(query, parameters)  # a new connection may be had
 
-    def _fetch(self, query: Executable) -> Sequence[Row[Any]]:
+    def _fetch(self, query: Executable, parameters: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
         with self._fetcher.connect() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, parameters).all()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -115,37 +106,6 @@ class Database:
 def _close_connection(connection: DBAPIConnection | None, _: object) -> None:
     if connection is not None:  # else it was lost
         connection.close()
-
-
-def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert rows; those whose key is there already are left as they are."""
-    if rows:
-        insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
-        session.execute(insert(table).on_conflict_do_nothing(), rows)
-
-
-def insert_many(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Insert rows that all have the same columns, of text and numbers, by one statement."""
-    if not rows:
-        return
-    into = table.__table__
-    assert isinstance(into, Table)
-    if session.get_bind().dialect.name == "postgresql":
-        told = told_rows(into, tuple(rows[0]))
-        statement = insert(into).from_select(list(rows[0]), select(told))
-        session.connection().execute(statement, {"rows": rows})
-    else:
-        session.connection().execute(insert(into), rows)
-
-
-def told_rows(table: Table, columns: tuple[str, ...]) -> TableValuedAlias:
-    """Of PostgreSQL: rows that a statement is told as one JSON value, its parameter `rows`.
-
-    A driver would send many rows one after the other, and escape each text of an array.
-    """
-    told = func.json_to_recordset(bindparam("rows", type_=JSON))
-    types = [column(name, table.c[name].type) for name in columns]
-    return told.table_valued(*types, name="told").render_derived(with_types=True)
 
 
 def migration_config(connection: Connection | None = None) -> Config:

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
 BUSY_SECONDS = 30
 """How long a transaction waits for another."""
+_BUSY_LOOK_SECONDS = 0.002
 _STATEMENT_SECONDS = 120
 _IDLE_SECONDS = 60
 """So long may a transaction of PostgreSQL do nothing: a process that hangs must not keep rows."""
@@ -136,8 +137,31 @@ def _set_up_sqlite(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later would fail at the write if another came
         # between, without waiting: so a writer takes its place at once.
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("writes", False):
+            _begin_to_write(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """Wait for the one writer's place here: SQLite would keep all greenlets of a process waiting.
+
+    One of them may be who has the place.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(_BUSY_LOOK_SECONDS)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
 
 def _set_up_postgresql(engine: Engine) -> None:
@@ -196,3 +220,33 @@ def take_turns(transaction: Connection | Session, key: int) -> None:
     bind = transaction.get_bind() if isinstance(transaction, Session) else transaction
     if bind.dialect.name == "postgresql":
         transaction.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def execute_and_commit(session: Session, statement: Executable, parameters: Any) -> None:
+    """Execute a transaction's last statement and commit, in one round trip if the driver can.
+
+    Raises:
+        DBAPIError: one of the two failed; which kind of it is as usual.
+    """
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.driver != "psycopg":
+        connection.execute(statement, parameters)
+        return
+    try:
+        with driver.pipeline():
+            connection.execute(statement, parameters)
+            driver.commit()  # the session's own commit finds nothing left to do
+    except driver.Error as error:
+        lost = connection.dialect.is_disconnect(error, driver, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            str(statement),
+            None,
+            error,
+            connection.dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        ) from error

@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_api.bell import EVENTS, RECONCILER, run_key
@@ -11,7 +11,7 @@ from control_api.database import Database
 from control_api.tables import EventRow
 
 TAIL_SECONDS = 0.05
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 60.0
 """How often waiters look though nothing rang, in a process that tails the events."""
 _AWAY_SECONDS = 1.0
 _MOST = 1000
@@ -51,19 +51,26 @@ class EventTail:
 
     def newest(self) -> int:
         """The number of the newest event; 0 where there is none."""
-        with self._database.reading() as session:
-            return session.scalar(select(func.max(EventRow.id))) or 0
+        return self._database.fetch(_NEWEST)[0][0] or 0
 
     def look(self, last: int) -> int:
         """Ring for the events after number `last`; returns the number to go on from."""
-        query = select(EventRow.id, EventRow.run_id).where(EventRow.id > last)
-        with self._database.reading() as session:
-            found = session.execute(query.order_by(EventRow.id).limit(_MOST)).all()
+        found = self._database.fetch(_SINCE, {"last": last})
         if not found:
             return last
         bell = self._database.bell
-        for run_id in {run_id for _, run_id in found if run_id is not None}:
+        for run_id in {row.run_id for row in found} - {None}:
             bell.ring(run_key(run_id))
         bell.ring(RECONCILER)
         bell.ring(EVENTS)
-        return found[-1][0]
+        newest: int = found[-1].id
+        return newest
+
+
+_NEWEST = select(func.max(EventRow.id))
+_SINCE = (
+    select(EventRow.id, EventRow.run_id)
+    .where(EventRow.id > bindparam("last", type_=BigInteger))
+    .order_by(EventRow.id)
+    .limit(_MOST)
+)

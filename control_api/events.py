@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from control_api.dialects import take_turns
+from control_api.rows import insert_in_turn_and_commit
 from control_api.tables import CheckpointRow, CommandRow, EventRow, RunRow
 from midcourse.contract.api.events import EventKind
 from midcourse.contract.base import utc_now
@@ -79,7 +79,7 @@ def _refuse_changes_unseen(state: ORMExecuteState) -> None:
 
 
 def store_events(session: Session) -> set[str]:
-    """Write the events of this transaction, as its last act.
+    """Write the events of this transaction, as its last act; it may be committed by then.
 
     Returns:
         The runs that they are about.
@@ -93,13 +93,12 @@ def store_events(session: Session) -> set[str]:
         for each in _TELLERS[type(row)](row, seen.made, seen.changed(row))
     ]
     if told:
-        take_turns(session, _NUMBERING)
         now = utc_now()
-        session.add_all(
-            EventRow(at=now, kind=kind, run_id=run_id, data=details)
+        rows = [
+            {"at": now, "kind": kind, "run_id": run_id, "data": details}
             for kind, run_id, details in told
-        )
-        session.flush()
+        ]
+        insert_in_turn_and_commit(session, EventRow, rows, _NUMBERING)
     return {run_id for _, run_id, _ in told}
 
 

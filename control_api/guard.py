@@ -57,7 +57,7 @@ def register(
         _check_scope(known, needed)
 
     def _look_up(token: str) -> Caller | None:
-        with database.reading() as session:
+        with database.looking() as session:
             return caller_of(session, token, now())
 
     def _turned_away(problem: ApiProblem) -> ApiProblem:

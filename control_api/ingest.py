@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.children import learn_origin
-from control_api.database import Database, insert_new
+from control_api.database import Database
 from control_api.dialects import storable_text
 from control_api.journal import in_order_of_acting
 from control_api.lifecycle import end_run, get_run, settle_command
@@ -24,6 +24,7 @@ from control_api.log_lines import Line, parse_lines, whole_lines
 from control_api.metric_store import MAX_KEY_LENGTH, MetricBatch, store_metrics
 from control_api.metric_values import metric_value
 from control_api.own_commands import take_own_command
+from control_api.rows import insert_new
 from control_api.tables import CheckpointRow, CommandRow, MediaRow, RunRow
 from control_api.wishes import suspended_by_itself
 from midcourse.contract.commands import CHANGING, FORK_SEQ, Action

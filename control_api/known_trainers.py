@@ -13,7 +13,7 @@ from collections.abc import Callable
 from control_api.bell import Bell, run_key
 from control_api.tokens import Caller, sha256
 
-TRUSTED_SECONDS = 5.0
+TRUSTED_SECONDS = 60.0
 _MOST = 10_000
 """Trainers; beyond, all are looked up anew."""
 

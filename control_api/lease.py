@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from control_api.database import insert_new
+from control_api.rows import insert_new
 from control_api.tables import LeaseRow
 
 

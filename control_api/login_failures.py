@@ -14,9 +14,10 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from control_api.asking import Requester, note
-from control_api.database import Database, insert_new
+from control_api.database import Database
 from control_api.problems import ApiProblem, TooManyFailedLogins
 from control_api.proxies import parse_address
+from control_api.rows import insert_new
 from control_api.settings import Settings
 from control_api.tables import LoginFailureRow
 from midcourse.contract.api.audit import Outcome

@@ -18,9 +18,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from control_api.database import insert_many
 from control_api.metric_chunks import CHUNK_POINTS, fold
 from control_api.metric_points import NONE, Points, as_said, merged, unpack
+from control_api.rows import insert_many
 from control_api.tables import MetricBatchRow, MetricChunkRow
 
 HOT_BYTES = 262_144

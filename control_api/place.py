@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, select
+from sqlalchemy import Integer, Row, Select, and_, bindparam, case, select
 from sqlalchemy.orm import Session, aliased
 
 from control_api.lifecycle import get_run
@@ -16,10 +16,6 @@ from control_api.problems import LostPlace
 from control_api.tables import AttemptRow, CommandRow, RunRow
 from control_api.wishes import PENDING
 from midcourse.contract.runs import ENDED, RunStatus
-
-# With names of their own: those that SQLAlchemy makes up are not safe where threads share an alias.
-_Run, _Holder = aliased(RunRow, name="run"), aliased(RunRow, name="holder")
-_AWAITS_PLACE = and_(_Run.reverts, _Run.attempt == 0, _Run.parent_id.is_not(None))
 
 
 def require_place(session: Session, run: RunRow, attempt: int) -> None:
@@ -68,28 +64,37 @@ def ends_of_attempts(session: Session, runs: Sequence[RunRow]) -> dict[str, date
     return {row.run_id: row.ended_at for row in rows}
 
 
-def place_and_commands(run_id: str, after: int) -> Select[int, RunStatus, datetime | None, int]:
-    """One query for all that a long-poll looks at: who has the place, and which commands wait.
-
-    Its rows have `attempt`, `status`, `ended_at`, and `seq`, which is null where none waits.
-    """
+def _place_and_commands() -> Select[int, RunStatus, datetime | None, int]:
+    run, holder = aliased(RunRow), aliased(RunRow)
+    awaits_place = and_(run.reverts, run.attempt == 0, run.parent_id.is_not(None))
     waiting = and_(
-        CommandRow.run_id == _Run.id, CommandRow.seq > after, CommandRow.state.in_(PENDING)
+        CommandRow.run_id == run.id,
+        CommandRow.seq > bindparam("after", type_=Integer),
+        CommandRow.state.in_(PENDING),
     )
-    present = and_(AttemptRow.run_id == _Holder.id, AttemptRow.number == _Holder.attempt)
+    present = and_(AttemptRow.run_id == holder.id, AttemptRow.number == holder.attempt)
     return (
-        select(_Holder.attempt, _Holder.status, AttemptRow.ended_at, CommandRow.seq)
-        .select_from(_Run)
-        .join(_Holder, _Holder.id == case((_AWAITS_PLACE, _Run.parent_id), else_=_Run.id))
+        select(holder.attempt, holder.status, AttemptRow.ended_at, CommandRow.seq)
+        .select_from(run)
+        .join(holder, holder.id == case((awaits_place, run.parent_id), else_=run.id))
         .outerjoin(AttemptRow, present)
         .outerjoin(CommandRow, waiting)
-        .where(_Run.id == run_id)
+        .where(run.id == bindparam("run_id"))
         .order_by(CommandRow.seq)
     )
 
 
+PLACE_AND_COMMANDS = _place_and_commands()
+"""One query for all that a long-poll looks at: who has the place, and which commands wait.
+
+Of `run_id`, and numbered above `after`. Its rows have `attempt`, `status`, `ended_at`, and `seq`,
+which is null where none waits. It is made once, before there are threads: those that build with
+the same aliases at the same time mix them up.
+"""
+
+
 def check_place_of(run_id: str, attempt: int, found: Row[Any]) -> None:
-    """The same as `require_place`, by a row of `place_and_commands`.
+    """The same as `require_place`, by a row of `PLACE_AND_COMMANDS`.
 
     Raises:
         LostPlace: the place is another's.

@@ -4,13 +4,12 @@ The ORM would send an UPDATE for each of them, which costs as much as all the re
 """
 
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Table, bindparam, inspect, update
 from sqlalchemy.orm import Session
 
-from control_api.database import told_rows
+from control_api.rows import telling, told_rows
 from control_api.tables import RunRow
 
 _COLUMNS = (
@@ -35,7 +34,7 @@ def write_progress(session: Session, runs: Sequence[RunRow]) -> None:
         told = told_rows(table, ("id", *_COLUMNS))
         change = update(table).where(table.c.id == told.c.id)
         change = change.values({name: told.c[name] for name in _COLUMNS})
-        connection.execute(change, {"rows": [_as_json(run) for run in plain]})
+        connection.execute(change, telling([{"id": run.id, **_progress(run)} for run in plain]))
     else:
         change = update(table).where(table.c.id == bindparam("of_run"))
         change = change.values({name: bindparam(name) for name in _COLUMNS})
@@ -51,9 +50,3 @@ def _changed(run: RunRow) -> set[str]:
 
 def _progress(run: RunRow) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _COLUMNS}
-
-
-def _as_json(run: RunRow) -> dict[str, Any]:
-    at = run.heartbeat_at
-    told = None if at is None else at.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return {"id": run.id, **_progress(run), "heartbeat_at": told}

@@ -6,6 +6,7 @@ matter what was missed while no reconciler lived, nor at which line the last one
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -36,6 +37,9 @@ from midcourse.contract.runs import ENDED, RunStatus
 log = logging.getLogger(__name__)
 
 LEASE = "reconciler"
+_REST = 4
+"""After a round, for so many times its length: a fifth of a core is the most that they take."""
+_LONGEST_REST_SECONDS = 0.2
 
 
 class LeaseLost(Exception):
@@ -82,7 +86,7 @@ class Reconciler:
     def _rounds(self) -> None:
         bell = self.database.bell
         while not (self._ending.is_set() or bell.silenced):
-            heard = bell.count(RECONCILER)
+            heard, began = bell.count(RECONCILER), time.monotonic()
             try:
                 self.reconcile()
             except LeaseLost:
@@ -91,6 +95,8 @@ class Reconciler:
                 log.error("the database does not answer; trying again: %s", error.orig)
             except Exception:
                 log.exception("a round of the reconciler failed; the next one tries again")
+            # Where the bell never rests, rounds must not follow each other without end.
+            self._ending.wait(min(_REST * (time.monotonic() - began), _LONGEST_REST_SECONDS))
             bell.wait(RECONCILER, heard, self.settings.reconcile_seconds)
 
     def reconcile(self) -> None:

@@ -1,22 +1,29 @@
-"""The web server: gunicorn, with workers of many threads each.
+"""The web server: gunicorn, with workers of greenlets.
 
-A trainer's long-poll holds a thread for its whole wait, so threads are what limits live runs here.
+A trainer's long-poll lasts for most of the time, so whoever waits must cost next to nothing: a
+greenlet for each connection, and one thread for all that has to be computed.
 """
 
 import os
 import shutil
 import signal
 import socket
-import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import gevent
 from flask import Flask
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
+from control_api import greenlets
 from control_api.app import create_app
 from control_api.bell import Bell
 from control_api.context import KEY, Context
@@ -28,8 +35,9 @@ from control_api.settings import Settings
 
 GRACEFUL_SECONDS = 6
 BACKLOG = 1024
-_IDLE_CONNECTIONS = 4096
-"""Of each worker: connections that are kept alive hold no thread."""
+CONNECTIONS = 8192
+"""Of each worker; a live run has two."""
+_NOTIFY_SECONDS, _LOOK_SECONDS = 1.0, 0.02
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -47,12 +55,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self.listener.detach()}",
             "worker_class": f"{__name__}.Worker",
             "workers": self.settings.workers,
-            "threads": self.settings.threads,
-            "worker_connections": self.settings.threads + _IDLE_CONNECTIONS,
+            "worker_connections": CONNECTIONS,
             "timeout": 60,
             "graceful_timeout": GRACEFUL_SECONDS,
             "keepalive": 75,
             "control_socket_disable": True,
+            # Not whichever is installed: gunicorn_h1c takes headers that are folded over two lines.
+            "http_parser": "python",
             # Nobody may say in a header what the path or the scheme is, local clients neither.
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
@@ -67,7 +76,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Build the application; runs in each worker."""
         database = Database(self.settings.database_url, Bell(LOOK_SECONDS))
         EventTail(database).start()
-        return create_app(self.settings, database, counts=RequestCounts(self.counts))
+        app = create_app(self.settings, database, counts=RequestCounts(self.counts))
+        greenlets.settle()
+        return app
 
     def run(self) -> None:
         """Serve until SIGTERM, or until the supervisor is gone."""
@@ -100,8 +111,18 @@ class WebServer(Arbiter):  # type: ignore[misc]
             shutil.rmtree(self.app.counts, ignore_errors=True)
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which on its end lets go those who wait for something."""
+class Worker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's worker of greenlets, which on its end lets go those who wait for something."""
+
+    sockets: list[Any]
+
+    def patch(self) -> None:
+        """Make what waits give way to others; the worker's first act, before it has any thread."""
+        greenlets.patch()
+        self.sockets = [
+            socket.socket(each.FAMILY, socket.SOCK_STREAM, fileno=each.sock.detach())
+            for each in self.sockets
+        ]
 
     def init_signals(self) -> None:
         """End with the web server, and by its word alone."""
@@ -111,30 +132,62 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         be_called("midcourse-web")
         end_with_parent(self.ppid)
 
+    def run(self) -> None:
+        """Serve until told to end; then finish what was asked, but wait for no idle connection."""
+        self._under_way = 0
+        self._told_to_end = Event()
+        servers = [self._start(listener) for listener in self.sockets]
+        while self.alive:
+            self.notify()
+            self._told_to_end.wait(_NOTIFY_SECONDS)
+        for server in servers:
+            server.close()
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while self._under_way and time.monotonic() < deadline:
+            self.notify()
+            time.sleep(_LOOK_SECONDS)
+        for server in servers:
+            server.stop(timeout=0)
+
+    def _start(self, listener: Any) -> StreamServer:
+        listener.setblocking(1)
+        connections = Pool(self.worker_connections)
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=connections)
+        server.max_accept = 1  # so that the workers get equal shares
+        server.start()
+        return server
+
+    def handle_request(self, *request: Any) -> None:
+        """Answer one request."""
+        self._under_way += 1
+        try:
+            super().handle_request(*request)
+        finally:
+            self._under_way -= 1
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: answer what is under way."""
-        self._wind_up()
         super().handle_exit(sig, frame)
+        self._wind_up()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """SIGQUIT: the same, in more of a hurry."""
-        self._wind_up()
-        super().handle_quit(sig, frame)
+        """SIGQUIT: the same."""
+        self.handle_exit(sig, frame)
 
-    def is_parent_alive(self) -> bool:
-        """Without the web server there is nobody to say SIGTERM."""
-        alive: bool = super().is_parent_alive()
-        if not alive:
-            self._wind_up()
-        return alive
+    def notify(self) -> None:
+        """Show that we live, and look whether the web server does: nobody else says SIGTERM."""
+        if self.ppid != os.getppid() and self.alive:
+            self.handle_exit(signal.SIGTERM, None)
+        self.tmp.notify()
 
     def _wind_up(self) -> None:
-        """In a thread: a signal handler may have interrupted whoever holds the bell's lock."""
         app = cast("Flask | None", self.wsgi)
         if app is None:
             return  # told to end while it was starting
         context: Context = app.extensions[KEY]
-        threading.Thread(target=context.database.bell.silence, name="wind-up").start()
+        # Not here: a signal handler may have interrupted whoever holds the bell's lock.
+        gevent.spawn(context.database.bell.silence)
+        gevent.spawn(self._told_to_end.set)
 
 
 class ServerLog(Logger):  # type: ignore[misc]

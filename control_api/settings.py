@@ -29,7 +29,6 @@ LOG_FORMAT = "MIDCOURSE_LOG_FORMAT"
 OBEY_SECONDS = "MIDCOURSE_OBEY_SECONDS"
 EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
 WORKERS = "MIDCOURSE_WORKERS"
-THREADS = "MIDCOURSE_THREADS"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -38,7 +37,6 @@ Network = IPv4Network | IPv6Network
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMATS = ("json", "text")
 MOST_WORKERS = 64
-MOST_THREADS = 4096
 
 _OWN_VARIABLES = frozenset(
     {
@@ -55,7 +53,6 @@ _OWN_VARIABLES = frozenset(
         OBEY_SECONDS,
         EVENT_DAYS,
         WORKERS,
-        THREADS,
         environment.HOME,
         environment.RUN_ID,
         environment.ATTEMPT,
@@ -98,8 +95,6 @@ class Settings:
 
     workers: int = 0
     """Processes that answer requests. 0: two, or one on SQLite, which has one writer at a time."""
-    threads: int = 128
-    """Of each of them. A long-poll or an event stream holds one while it waits."""
 
     max_body_bytes: int = 1_000_000
     max_log_bytes: int = 64_000_000
@@ -183,7 +178,6 @@ class Settings:
             faults += error.faults
         obey_seconds = _count(OBEY_SECONDS, environ, int(cls.obey_seconds), 86_400, faults)
         event_days = _count(EVENT_DAYS, environ, cls.event_days, 36_500, faults)
-        threads = _count(THREADS, environ, cls.threads, MOST_THREADS, faults)
         if faults:
             raise InvalidInput(faults)
         return cls(
@@ -200,7 +194,6 @@ class Settings:
             obey_seconds=obey_seconds,
             event_days=event_days,
             workers=workers,
-            threads=threads,
             trainer_environment={
                 name: value for name, value in environ.items() if name not in _OWN_VARIABLES
             },

@@ -25,7 +25,7 @@ LOST_PLACE: Final = "/problems/lost-place"
 WRONG_OFFSET: Final = "/problems/wrong-offset"
 LOG_CHUNK_BYTES: Final = 1_000_000
 """The most run log that one request carries, unless one line alone is longer."""
-LONG_POLL_SECONDS: Final = 20.0
+LONG_POLL_SECONDS: Final = 30.0
 
 
 class CommandsAnswer(Record):

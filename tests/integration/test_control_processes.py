@@ -130,7 +130,7 @@ def test_without_its_supervisor_nothing_keeps_the_port_but_trainers_go_on(serve,
 @pytest.mark.parametrize("of_group", [False, True], ids=["SIGTERM", "Ctrl-C"])
 def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_group):
     """A long-poll of a trainer each; what was asked before the end is answered."""
-    served = serve(MIDCOURSE_WORKERS="1", MIDCOURSE_THREADS="220")
+    served = serve(MIDCOURSE_WORKERS="1")
     run = submit(served)
     trainer_of(database, run)
     with database.writing() as session:

@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from control_bench import Bench, lines, metrics, status
+from served import wait_for
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from control_api import collector
 from control_api.collector import Collector
+from control_api.lifecycle import get_run
 from control_api.problems import LostPlace, UnknownRun, WrongOffset
 from control_api.reports import read_report
 from control_api.tables import RunRow
@@ -49,20 +51,18 @@ class Gate:
     def __init__(self, monkeypatch, of):
         self.made = Collector(of.database)
         self.sizes = []
-        self._write = self.made._write
-        self._arrived = threading.Semaphore(0)
-        hand_in = self.made.hand_in
-        monkeypatch.setattr(self.made, "_write", self.write)
+        self._write_together = self.made._write_together
+        monkeypatch.setattr(self.made, "_write_together", self.write_together)
         self._first = threading.Event()
         self._go = threading.Event()
-        self.hand_in = hand_in
+        self.hand_in = self.made.hand_in
 
-    def write(self, entries):
+    def write_together(self, entries):
         self.sizes.append(len(entries))
         if not self._first.is_set():
             self._first.set()
             assert self._go.wait(20)
-        self._write(entries)
+        self._write_together(entries)
 
     def all_at_once(self, first, reports):
         """Hand in one report, and the others while it is being written.
@@ -74,7 +74,7 @@ class Gate:
             leader = threads.submit(self.hand_in, first)
             assert self._first.wait(20)
             handed = [threads.submit(self.hand_in, each) for each in reports]
-            while len(self.made._waiting) < len(reports):
+            while len(self.made._waiting) + sum(each.done() for each in handed) < len(reports):
                 threading.Event().wait(0.001)
             self._go.set()
             assert leader.result(20) is not None
@@ -131,6 +131,21 @@ def test_what_is_refused_is_refused_alone(bench, trainers, gate):
     assert bench.get(f"/runs/{late.run}")["step"] != 41
     assert bench.get(f"/runs/{misplaced.run}")["step"] != 41
     assert bench.get(f"/runs/{reverted.run}")["status"] == "finished"
+
+
+@pytest.mark.only_on("postgresql")  # SQLite has one writer at a time
+def test_a_run_that_somebody_changes_keeps_no_other_waiting(bench, trainers, gate):
+    first, busy, *others = trainers
+    reports = [report(each, metrics(0, loss=1.0)) for each in [busy, *others]]
+    with ThreadPoolExecutor(1) as threads:
+        with bench.database.writing() as session:
+            get_run(session, busy.run, for_change=True)
+            handed = threads.submit(gate.all_at_once, report(first), reports)
+            for each in others:
+                wait_for(lambda each=each: bench.get(f"/runs/{each.run}")["metrics"], bool)
+            assert not handed.done()
+        assert all(isinstance(each, int) for each in handed.result(20))
+    assert bench.get(f"/runs/{busy.run}")["metrics"] == {"loss": 1.0}
 
 
 def test_a_report_that_breaks_the_transaction_takes_no_other_with_it(

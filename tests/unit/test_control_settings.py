@@ -32,7 +32,6 @@ def test_variables_are_read_and_arguments_win():
         ({"MIDCOURSE_LOG_FORMAT": "xml"}, "MIDCOURSE_LOG_FORMAT: must be one of json, text"),
         ({"MIDCOURSE_WORKERS": "0"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64, not '0'"),
         ({"MIDCOURSE_WORKERS": "two"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64"),
-        ({"MIDCOURSE_THREADS": "-1"}, "MIDCOURSE_THREADS: must be a number from 1 to 4096"),
     ],
 )
 def test_what_is_malformed_fails_by_name(environ, message):
