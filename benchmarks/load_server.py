@@ -138,4 +138,7 @@ def reconciler(plan: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[2]).read_text())
-    {"web": web, "reconciler": reconciler}[sys.argv[1]](given)
+    try:
+        {"web": web, "reconciler": reconciler}[sys.argv[1]](given)
+    except SystemExit:
+        os._exit(0)  # without the noise of what greenlets leave

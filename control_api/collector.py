@@ -5,6 +5,7 @@ reports with its own; each request is answered when its own report is kept. A sh
 waits for no row: what somebody else is about to change is left to the request that brought it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from control_api.progress import write_progress
 from control_api.reports import Report, take_report
 from control_api.tables import RunRow
 from midcourse.contract.base import utc_now
+
+log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.25
 """While there is company, a transaction begins at most so often."""
@@ -149,9 +152,11 @@ class Collector:
                 write_progress(session, changed)
                 store(session, [each for each in brought if each is not None])
         except Exception as error:
-            if _is_away(error):  # those that were refused were refused for good reason
-                for entry in entries.values():
-                    entry.error = entry.error or error
+            if not _is_away(error):
+                log.exception("reports could not be stored together: each is tried alone")
+                return
+            for entry in entries.values():  # those that were refused were refused for good reason
+                entry.error = entry.error or error
         else:
             for entry, offset in offsets:
                 entry.next_offset = offset

@@ -24,7 +24,7 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(2_000, 20, 50)
 
 
 def _patch_psycopg() -> None:

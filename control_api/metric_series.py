@@ -33,6 +33,8 @@ def _plain(name: str) -> str:
 def series_of(reader: MetricReader, keys: Sequence[str], query: MetricsQuery) -> dict[str, Series]:
     """The series of some metrics; of very many, each has fewer points than were asked for."""
     share = max(LEAST_POINTS, MOST_POINTS // max(1, len(keys)))
+    if query.max_points is not None and len(keys) > 1:
+        reader.read_ahead(keys, first=query.since_step, last=query.until_step)
     make = _page if query.max_points is None else _overview
     return {key: make(reader, key, query, share) for key in keys}
 

@@ -11,11 +11,12 @@ The chunks of a metric ascend and do not overlap; a step that is in one is not t
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.orm import Session
 
 from control_api.metric_chunks import CHUNK_POINTS, fold
@@ -23,13 +24,15 @@ from control_api.metric_points import NONE, Points, as_said, merged, unpack
 from control_api.rows import insert_many
 from control_api.tables import MetricBatchRow, MetricChunkRow
 
-HOT_BYTES = 262_144
-"""Of run log: how much of it may be told in batches."""
+HOT_BYTES = 131_072
+"""Of run log: how much of it may be told in batches. Readers go through all of them."""
 MAX_KEY_LENGTH = 200
 """Of a metric's name, in characters."""
 
 _PORTION = 300
 """Chunks that a reader takes at a time, so that a series of any length is read in little room."""
+_KEYS_AHEAD = 500
+"""In one statement: databases limit how many values it may have."""
 
 Said = dict[str, tuple[list[int], list[float]]]
 """Metric → steps and values, in the order in which they were logged."""
@@ -51,7 +54,11 @@ class MetricBatch:
     @property
     def is_due(self) -> bool:
         """Whether what its run has in batches is to be folded now."""
-        return self.last or self.offset // HOT_BYTES != self.end // HOT_BYTES
+        if self.last:
+            return True
+        # Runs that began together, as those of a sweep do, must not all be folded together.
+        phase = crc32(self.run_id.encode()) % HOT_BYTES
+        return (self.offset + phase) // HOT_BYTES != (self.end + phase) // HOT_BYTES
 
 
 def store_metrics(session: Session, batches: Iterable[MetricBatch]) -> None:
@@ -91,7 +98,7 @@ def _batches(session: Session, run_id: str) -> list[Said]:
         .where(MetricBatchRow.run_id == run_id)
         .order_by(MetricBatchRow.log_offset)
     )
-    return [_read(data) for data in rows]
+    return _read(rows)
 
 
 def _points_by_key(batches: Iterable[Said]) -> dict[str, Points]:
@@ -108,9 +115,34 @@ def _spell(said: Said) -> str:
     return json.dumps(said, separators=(",", ":"))
 
 
-def _read(data: str) -> Said:
-    said: Said = json.loads(data)
+def _read(batches: Iterable[str]) -> list[Said]:
+    said: list[Said] = json.loads(f"[{','.join(batches)}]")
     return said
+
+
+_ChunkRow = Row[str, int, int, int, bytes | None, bytes]
+
+
+def _unpacked(row: _ChunkRow) -> Points:
+    return unpack(row.first_step, row.last_step, row.points, row.steps, row.values)
+
+
+def _chunks_of(
+    run_id: str, first: int | None, last: int | None
+) -> Select[str, int, int, int, bytes | None, bytes]:
+    chunks = select(
+        MetricChunkRow.key,
+        MetricChunkRow.first_step,
+        MetricChunkRow.last_step,
+        MetricChunkRow.points,
+        MetricChunkRow.steps,
+        MetricChunkRow.values,
+    ).where(MetricChunkRow.run_id == run_id)
+    if first is not None:
+        chunks = chunks.where(MetricChunkRow.last_step >= first)
+    if last is not None:
+        chunks = chunks.where(MetricChunkRow.first_step <= last)
+    return chunks
 
 
 class MetricReader:
@@ -124,6 +156,21 @@ class MetricReader:
         self._session = session
         self._run_id = run_id
         self._hot = _points_by_key(_batches(session, run_id))
+        self._ahead: dict[str, list[_ChunkRow]] = {}
+        """All chunks of some metrics, of the stretch that was asked for."""
+
+    def read_ahead(self, keys: Sequence[str], *, first: int | None, last: int | None) -> None:
+        """Read the chunks of many short series by one query; `points` must ask for this stretch."""
+        some = keys[:_KEYS_AHEAD]
+        chunks = _chunks_of(self._run_id, first, last).where(MetricChunkRow.key.in_(some))
+        ordered = chunks.order_by(MetricChunkRow.key, MetricChunkRow.first_step).limit(_PORTION)
+        rows = self._session.execute(ordered).all()
+        if len(rows) < _PORTION:
+            self._ahead = {key: [] for key in some}
+        for row in rows:
+            self._ahead.setdefault(row.key, []).append(row)
+        if len(rows) == _PORTION:
+            del self._ahead[rows[-1].key]  # there may be more of it
 
     def points(
         self,
@@ -156,21 +203,13 @@ class MetricReader:
         self, key: str, first: int | None, last: int | None, portion: int
     ) -> Iterator[Points]:
         """Chunks that have steps from `first` to `last`, so many rows at a time."""
-        chunks = select(
-            MetricChunkRow.first_step,
-            MetricChunkRow.last_step,
-            MetricChunkRow.points,
-            MetricChunkRow.steps,
-            MetricChunkRow.values,
-        ).where(MetricChunkRow.run_id == self._run_id, MetricChunkRow.key == key)
-        if first is not None:
-            chunks = chunks.where(MetricChunkRow.last_step >= first)
-        if last is not None:
-            chunks = chunks.where(MetricChunkRow.first_step <= last)
+        if key in self._ahead:
+            yield from map(_unpacked, self._ahead[key])
+            return
+        chunks = _chunks_of(self._run_id, first, last).where(MetricChunkRow.key == key)
         chunks = chunks.order_by(MetricChunkRow.first_step).limit(portion)
         rows = self._session.execute(chunks).all()
         while rows:
-            for row in rows:
-                yield unpack(*row)
+            yield from map(_unpacked, rows)
             following = chunks.where(MetricChunkRow.first_step > rows[-1].first_step)
             rows = self._session.execute(following).all() if len(rows) == portion else []

@@ -27,18 +27,12 @@ def write_progress(session: Session, runs: Sequence[RunRow]) -> None:
     plain = [run for run in runs if _changed(run) <= set(_COLUMNS)]
     if not plain:
         return
-    table = RunRow.__table__
-    assert isinstance(table, Table)
     connection = session.connection()
     if session.get_bind().dialect.name == "postgresql":
-        told = told_rows(table, ("id", *_COLUMNS))
-        change = update(table).where(table.c.id == told.c.id)
-        change = change.values({name: told.c[name] for name in _COLUMNS})
-        connection.execute(change, telling([{"id": run.id, **_progress(run)} for run in plain]))
+        rows = [{"id": run.id, **_progress(run)} for run in plain]
+        connection.execute(_CHANGE_AS_TOLD, telling(rows))
     else:
-        change = update(table).where(table.c.id == bindparam("of_run"))
-        change = change.values({name: bindparam(name) for name in _COLUMNS})
-        connection.execute(change, [{"of_run": run.id, **_progress(run)} for run in plain])
+        connection.execute(_CHANGE, [{"of_run": run.id, **_progress(run)} for run in plain])
     for run in plain:
         session.expunge(run)
 
@@ -50,3 +44,16 @@ def _changed(run: RunRow) -> set[str]:
 
 def _progress(run: RunRow) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _COLUMNS}
+
+
+_RUNS = RunRow.__table__
+assert isinstance(_RUNS, Table)
+_TOLD = told_rows(RunRow, ("id", *_COLUMNS))
+_CHANGE_AS_TOLD = (
+    update(_RUNS).where(_RUNS.c.id == _TOLD.c.id).values({name: _TOLD.c[name] for name in _COLUMNS})
+)
+_CHANGE = (
+    update(_RUNS)
+    .where(_RUNS.c.id == bindparam("of_run"))
+    .values({name: bindparam(name) for name in _COLUMNS})
+)

@@ -6,10 +6,12 @@ told them as one JSON value.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Insert,
     Table,
     TableValuedAlias,
     bindparam,
@@ -41,14 +43,10 @@ def insert_many(session: Session, table: type[Base], rows: Rows) -> None:
     """Insert rows of text and numbers."""
     if not rows:
         return
-    into = table.__table__
-    assert isinstance(into, Table)
     if session.get_bind().dialect.name == "postgresql":
-        columns = tuple(rows[0])
-        statement = insert(into).from_select(columns, select(told_rows(into, columns)))
-        session.connection().execute(statement, telling(rows))
+        session.connection().execute(_insert_told(table, tuple(rows[0])), telling(rows))
     else:
-        session.connection().execute(insert(into), rows)
+        session.connection().execute(insert(_table(table)), rows)
 
 
 def insert_in_turn_and_commit(session: Session, table: type[Base], rows: Rows, key: int) -> None:
@@ -57,23 +55,34 @@ def insert_in_turn_and_commit(session: Session, table: type[Base], rows: Rows, k
     Transactions that name the same key do this one after the other. In PostgreSQL it is one round
     trip: if their turn lasted while a busy process comes to say COMMIT, others would queue for it.
     """
-    if session.get_bind().dialect.name != "postgresql":  # SQLite has one writer at a time anyway
-        session.connection().execute(insert(table), rows)
-        return
-    into = table.__table__
-    assert isinstance(into, Table)
-    columns = tuple(rows[0])
-    turn = select(func.pg_advisory_xact_lock(key)).cte("turn")
-    told = told_rows(into, columns)
-    told_in_turn = select(told).select_from(told.join(turn, true()))
-    execute_and_commit(session, insert(into).from_select(columns, told_in_turn), telling(rows))
+    if session.get_bind().dialect.name == "postgresql":
+        execute_and_commit(session, _insert_told(table, tuple(rows[0]), key), telling(rows))
+    else:  # SQLite has one writer at a time anyway
+        session.connection().execute(insert(_table(table)), rows)
 
 
-def told_rows(table: Table, columns: tuple[str, ...]) -> TableValuedAlias:
+@cache  # to make it costs more than to execute it
+def _insert_told(table: type[Base], columns: tuple[str, ...], key: int | None = None) -> Insert:
+    told = told_rows(table, columns)
+    rows = select(told)
+    if key is not None:
+        turn = select(func.pg_advisory_xact_lock(key)).cte("turn")
+        rows = rows.select_from(told.join(turn, true()))
+    return insert(_table(table)).from_select(columns, rows)
+
+
+@cache
+def told_rows(table: type[Base], columns: tuple[str, ...]) -> TableValuedAlias:
     """Of PostgreSQL: rows that a statement is told by `telling`."""
     told = func.json_to_recordset(bindparam("rows", type_=JSON))
-    types = [column(name, table.c[name].type) for name in columns]
+    types = [column(name, _table(table).c[name].type) for name in columns]
     return told.table_valued(*types, name="told").render_derived(with_types=True)
+
+
+def _table(table: type[Base]) -> Table:
+    core = table.__table__
+    assert isinstance(core, Table)
+    return core
 
 
 def telling(rows: Rows) -> dict[str, Any]:

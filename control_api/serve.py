@@ -5,6 +5,7 @@ greenlet for each connection, and one thread for all that has to be computed.
 """
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -223,5 +224,13 @@ def serve(settings: Settings, listener: socket.socket, counts: Path) -> int:
         listener: the open port.
         counts: a folder of this server's own, where its workers count requests together.
     """
+    _allow_connections()
     Server(settings, listener, counts).run()
     return 0
+
+
+def _allow_connections() -> None:
+    """Raise the limit of open files, as far as we may: many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS if most == resource.RLIM_INFINITY else most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 
 import pytest
@@ -138,14 +138,31 @@ def test_what_is_read_is_what_was_said_first(database, monkeypatch, seed):
 def test_small_reports_are_a_row_each_until_their_log_has_grown(database):
     log = Log("ra")
     size = metric_store.HOT_BYTES // 100
-    for step in range(99):
+    rows = []
+    for step in range(250):
         store(database, log.report(("loss", step, 1.0), ("lr", step, 0.1), size=size))
-    assert (count(database, MetricBatchRow), count(database, MetricChunkRow)) == (99, 0)
-    for step in range(99, 102):
-        store(database, log.report(("loss", step, 1.0), ("lr", step, 0.1), size=size))
-    assert count(database, MetricBatchRow) == 1
-    assert chunks(database, "ra", "loss") == chunks(database, "ra", "lr") == [(0, 100, 101)]
+        rows.append(count(database, MetricBatchRow))
+    assert all(after in (before + 1, 0) for before, after in pairwise(rows))
+    folded = [step for step, found in enumerate(rows) if not found]
+    assert len(folded) in (2, 3)
+    assert all(100 <= after - before <= 101 for before, after in pairwise(folded))
+    kept = chunks(database, "ra", "loss")
+    assert (kept[0][0], kept[-1][1]) == (0, folded[-1])
+    assert chunks(database, "ra", "lr") == chunks(database, "ra", "loss")
     assert points(database, "ra", "loss") == expected(log, "loss")
+
+
+@pytest.mark.only_on("sqlite")
+def test_runs_that_begin_together_are_not_folded_together():
+    size = metric_store.HOT_BYTES // 100
+
+    def first_folded(run):
+        reports = (MetricBatch(run, at * size, (at + 1) * size) for at in range(102))
+        return next(at for at, report in enumerate(reports) if report.is_due)
+
+    folded = Counter(first_folded(f"r{number}") for number in range(1000))
+    assert len(folded) > 90
+    assert max(folded.values()) < 40
 
 
 def test_the_reports_of_many_runs_are_one_statement(database):
@@ -221,3 +238,27 @@ def test_a_reader_that_began_before_a_fold_misses_nothing(database):
             seal_metrics(other, "ra")
         found = reader.points("loss")
     assert (found.steps.tolist(), found.values.tolist()) == ([0, 1], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3, 5, 7, 8, 9, 300])
+@pytest.mark.parametrize(("first", "last"), [(None, None), (2, 5), (90, None)])
+def test_what_is_read_ahead_is_what_is_there(database, monkeypatch, portion, first, last):
+    monkeypatch.setattr(metric_chunks, "CHUNK_POINTS", 3)
+    log = Log("ra")
+    said = [(key, step, step + 0.5) for step in range(8) for key in ("a", "b", "c")]
+    store(database, log.report(*said), log.report(("b", 9, 9.0)))
+    with database.writing() as session:
+        seal_metrics(session, "ra")
+    store(database, log.report(("a", 8, 1.0), ("d", 8, 2.0)))
+    keys = ["a", "b", "c", "d", "none"]
+    with database.reading() as session:
+        each = {
+            key: MetricReader(session, "ra").points(key, first=first, last=last) for key in keys
+        }
+        monkeypatch.setattr(metric_store, "_PORTION", portion)
+        reader = MetricReader(session, "ra")
+        reader.read_ahead(keys, first=first, last=last)
+        for key in keys:
+            found = reader.points(key, first=first, last=last)
+            assert found.steps.tolist() == each[key].steps.tolist(), key
+            assert found.values.tolist() == each[key].values.tolist(), key
