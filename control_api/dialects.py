@@ -46,8 +46,9 @@ def make_engine(url: str) -> Engine:
         json_deserializer=stored_json,
         hide_parameters=True,  # the text of an error is logged; what was to be stored is not
         **({} if sqlite else {"isolation_level": "READ COMMITTED"}),
-        pool_size=20 if sqlite else 10,
-        max_overflow=40 if sqlite else 10,
+        # None beyond those that are kept: to open one, now and then, costs more than to have it.
+        pool_size=60 if sqlite else 20,
+        max_overflow=0,
     )
     if sqlite:
         _set_up_sqlite(engine)
