@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Float,
     Integer,
@@ -32,6 +33,8 @@ POSTGRESQL = "postgresql"
 MINUS_INFINITY, NUMBER, INFINITY, FALSE, TRUE, TEXT, NESTED, NAN, MISSING = range(9)
 """Ranks: in which order values of different kinds come when they ascend."""
 
+_BEYOND = 2**63
+"""What SQLite's whole numbers do not reach; it has floats for those."""
 _NUMBERS = ("number", "integer", "real")
 _TEXTS = ("string", "text")
 _PLAIN_NAME = re.compile(r"[ !#-\[\]-~]+")
@@ -141,10 +144,11 @@ def read_picked(dialect: str, picked: Picked, *, non_finite: bool) -> JsonValue:
     )
 
 
-def number_literal(dialect: str, number: float | Decimal) -> ColumnElement[Any]:
+def number_literal(dialect: str, number: int | float | Decimal) -> ColumnElement[Any]:
     """A number to compare others with, in all of its digits."""
     if dialect != POSTGRESQL:
-        return literal(number, Float)
+        is_whole = isinstance(number, int) and -_BEYOND <= number < _BEYOND
+        return literal(number, BigInteger) if is_whole else literal(float(number), Float)
     return literal(number if isinstance(number, Decimal) else Decimal(repr(number)), Numeric)
 
 

@@ -86,6 +86,5 @@ def comes_after(
 
 def _literal(dialect: str, key: SortKey, value: Any) -> Any:
     if key.kind is Decimal:
-        exact = isinstance(value, int) or dialect == jv.POSTGRESQL
-        return jv.number_literal(dialect, value if exact else float(value))
+        return jv.number_literal(dialect, value)
     return literal(value, Moment()) if key.kind is datetime else value

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 from control_bench import Bench
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from control_api.run_query import page_of_runs
@@ -222,7 +222,24 @@ EXAMPLES = settings(
 )
 
 
+def run_with(**fields):
+    """One with nothing else to tell."""
+    columns = dict.fromkeys(["name", "step", "ended_at"])
+    columns |= {"status": RunStatus.RUNNING, "priority": 0, "created_at": START}
+    return columns | {"config": {}, "latest": {}, "live_values": {}} | fields
+
+
+LR = ("values", ("lr",))
+HUGE = 2**53 + 1  # no float is that
+
+
 @EXAMPLES
+@example(
+    some=[run_with(step=0, live_values={"lr": HUGE + n}) for n in range(3)],
+    where=[(LR, operator, HUGE) for operator in ("=", "!=", "<", "<=", ">", ">=")],
+    sort=[(LR, False)],
+    limit=1,
+)
 @given(
     some=st.lists(runs, min_size=1, max_size=8),
     where=st.lists(conditions(), min_size=1, max_size=12),
@@ -250,6 +267,7 @@ def test_the_database_finds_what_plain_python_finds_and_pages_give_each_run_once
         page = lab.page(**query, limit=limit, cursor=cursor)
         assert page.total == len(expected)
         paged += [run.id for run in page.runs]
+        assert paged == expected[: len(paged)]
         cursor = page.next_cursor
         if cursor is None:
             break
