@@ -18,7 +18,7 @@ RAW = HOME / "data" / "MNIST" / "raw"
 
 
 @pytest.mark.mnist
-@pytest.mark.timeout(2400)  # three minutes on two idle cores, much longer on busy ones
+@pytest.mark.timeout(1000)  # three minutes on two idle cores, much longer on busy ones
 @pytest.mark.acceptance
 @pytest.mark.skipif(
     not (RAW / "train-images-idx3-ubyte").is_file(),
