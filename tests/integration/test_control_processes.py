@@ -155,6 +155,21 @@ def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_g
             assert answer.result().json() == {"commands": []}, said
 
 
+def test_who_waits_for_the_database_keeps_nobody_of_its_worker_waiting(serve, database):
+    served = serve(MIDCOURSE_WORKERS="1", MIDCOURSE_SLOTS="none")
+    run = submit(served)
+    with ThreadPoolExecutor(1) as threads:
+        with database.writing() as session:
+            get_run(session, run, for_change=True)
+            tagged = threads.submit(served.ask, "PATCH", f"/runs/{run}", json={"tags": ["kept"]})
+            wait_for(lambda: requests_taken(served.port), bool)
+            for _ in range(20):
+                assert served.ask("GET", f"/runs/{run}").json()["tags"] == []
+            assert not tagged.done()
+        assert tagged.result(30).status_code == 200
+    assert served.ask("GET", f"/runs/{run}").json()["tags"] == ["kept"]
+
+
 def test_an_answer_under_way_is_finished(serve, database):
     served = serve()
     run = submit(served)
