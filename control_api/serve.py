@@ -117,6 +117,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     sockets: list[Any]
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._under_way = 0
+        self._told_to_end = Event()
+
     def patch(self) -> None:
         """Make what waits give way to others; the worker's first act, before it has any thread."""
         greenlets.patch()
@@ -135,8 +140,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to end; then finish what was asked, but wait for no idle connection."""
-        self._under_way = 0
-        self._told_to_end = Event()
         servers = [self._start(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
