@@ -197,6 +197,9 @@ def test_branches_are_drawn_and_compared(terminal: Terminal, run: str) -> None:
 
 
 def test_what_happened_is_told(terminal: Terminal, run: str) -> None:
+    for rate in ("0.003", "0.004"):
+        terminal.say("set", run, f"optimizer.lr={rate}")
+    terminal.say("checkpoint", run)
     terminal.say("note", run, "good so far")
     terminal.say("tag", run, "keep")
     shown = terminal.get("show", run)
@@ -207,13 +210,17 @@ def test_what_happened_is_told(terminal: Terminal, run: str) -> None:
     assert [event["id"] for event in heard] == sorted({event["id"] for event in heard})
     terminal.say("journal", run, "-o", "journal.jsonl")
     lines = (terminal.folder / "journal.jsonl").read_text().splitlines()
-    assert [json.loads(line)["action"]["kind"] for line in lines[:2]] == ["set", "set"]
+    changed = [json.loads(line)["action"].get("changes") for line in lines]
+    assert [each for each in changed if each][-2:] == [
+        {"optimizer.lr": 0.003},
+        {"optimizer.lr": 0.004},
+    ]
     terminal.say("logs", run)
     assert "train/batch_loss" in terminal.say("watch", run, "--once")
     assert "metric,step,value" in terminal.say("metrics", run, "train/batch_loss", "--csv")
     assert "digits" in terminal.say("experiments")
     assert run in terminal.say("slots")
-    assert "pause" in terminal.say("audit", "--run", run)
+    assert "checkpoint" in terminal.say("audit", "--run", run)
 
 
 def test_roles_and_exit_codes(terminal: Terminal, run: str) -> None:
