@@ -1,11 +1,14 @@
 """The control API's processes: what dies comes back, what should end ends, nothing is lost."""
 
+import json
 import os
 import signal
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -85,7 +88,7 @@ def holder(database):
 
 
 def requests_taken(port):
-    """How many connections to a port the server has accepted and read the request of."""
+    """How many connections to a port the server has accepted, and read what came by them."""
     taken = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state, queues, _, _, _, _, inode, *_ = line.split()
@@ -135,13 +138,12 @@ def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_g
     trainer_of(database, run)
     with database.writing() as session:
         token = give_trainer_token(session, [run])
-    url = f"{served.url}/api/v1/runs/{run}/link/commands?attempt=1&wait=60"
-
-    def poll(_):
-        return requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
-
-    with ThreadPoolExecutor(200) as pool:
-        answers = [pool.submit(poll, each) for each in range(200)]
+    path = f"/api/v1/runs/{run}/link/commands?attempt=1&wait=60"
+    with ExitStack() as stack:
+        waiting = [HTTPConnection("127.0.0.1", served.port, timeout=60) for _ in range(200)]
+        for each in waiting:
+            stack.callback(each.close)
+            each.request("GET", path, headers={"Authorization": f"Bearer {token}"})
         wait_for(lambda: requests_taken(served.port), lambda count: count >= 200)
         began = time.monotonic()
         if of_group:
@@ -150,9 +152,9 @@ def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_g
             served.process.terminate()
         assert served.process.wait(30) == 0
         assert time.monotonic() - began < 10
-        for answer in answers:
+        for each in waiting:
             said = (home.parent / "api.log").read_text()[-3000:]
-            assert answer.result().json() == {"commands": []}, said
+            assert json.load(each.getresponse()) == {"commands": []}, said
 
 
 def test_who_waits_for_the_database_keeps_nobody_of_its_worker_waiting(serve, database):
