@@ -10,6 +10,8 @@ from control_api import cors, errors, guard, logs, openapi, refusals
 from control_api.collector import Collector
 from control_api.context import KEY, Context
 from control_api.database import Database
+from control_api.door import Door
+from control_api.guard import Guard
 from control_api.request_counts import RequestCounts
 from control_api.resources import (
     actions,
@@ -24,7 +26,6 @@ from control_api.resources import (
     health,
     journal,
     lineage,
-    link,
     metrics,
     params,
     prometheus,
@@ -76,12 +77,14 @@ def create_app(
     app.url_map.strict_slashes = False
     database = database or Database(settings.database_url)
     counts = counts or RequestCounts()
-    app.extensions[KEY] = Context(settings, database, Collector(database), counts, now)
+    here = Context(settings, database, Collector(database), counts, now)
+    app.extensions[KEY] = here
+    doorkeeper = Guard(settings, database, now)
 
     logs.register(app)
     counts.register(app)
     cors.register(app, settings)
-    guard.register(app, settings, database, now)
+    guard.register(app, doorkeeper)
     refusals.register(app, database)
     errors.register(app)
 
@@ -91,8 +94,8 @@ def create_app(
             api.register_api(module.resource.blueprint)
         else:
             api.register_blueprint(module.blueprint)
-    api.register_blueprint(link.blueprint)  # the trainers' own door: not in the public document
     app.register_api(api)
     for module in OUTSIDE:
         app.register_api(module.resource.blueprint)
+    app.wsgi_app = Door(app.wsgi_app, here, doorkeeper)  # type: ignore[method-assign]
     return app

@@ -7,12 +7,12 @@ from typing import cast
 
 from flask import current_app
 
-from control_api import guard
 from control_api.asking import Requester
 from control_api.collector import Collector
 from control_api.database import Database
 from control_api.request_counts import RequestCounts
 from control_api.settings import Settings
+from control_api.visit import visit
 from midcourse.contract.base import utc_now
 
 KEY = "midcourse"
@@ -37,4 +37,4 @@ def context() -> Context:
 
 def requester() -> Requester:
     """Who sent this request."""
-    return guard.asker()
+    return visit().requester

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, request
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request
 
 from control_api.dialects import AWAY
 from control_api.problems import ApiProblem, DatabaseAway, InvalidRequest
@@ -28,16 +28,22 @@ _DETAILS = {
 
 def register(app: Flask) -> None:
     """Let every error leave as problem+json."""
-    app.register_error_handler(ApiProblem, _api_problem)
-    app.register_error_handler(InvalidInput, _invalid_input)
-    app.register_error_handler(HTTPException, _http_exception)
-    for kind in AWAY:
-        app.register_error_handler(kind, _database_away)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, lambda error: answer_to(error, request))
 
 
-def _api_problem(error: ApiProblem) -> Response:
-    return _answer(_problem(error, request.path), error.headers, error.extensions)
+def answer_to(error: Exception, request: Request) -> Response:
+    """The answer to a request that ended in an error."""
+    if isinstance(error, InvalidInput):
+        error = InvalidRequest(str(error), faults=error.faults)
+    elif isinstance(error, AWAY):
+        log.error("the database does not answer: %s", getattr(error, "orig", error))
+        error = DatabaseAway(_AWAY)
+    if isinstance(error, ApiProblem):
+        return _answer(_problem(error, request.path), error.headers, error.extensions)
+    if isinstance(error, HTTPException):
+        return _http_exception(error, request)
+    what = f"in {request.method} {request.path}"
+    return _answer(_unexpected(error, what, request.path))
 
 
 def problem_of(error: Exception, instance: str) -> Problem:
@@ -48,7 +54,11 @@ def problem_of(error: Exception, instance: str) -> Problem:
         error = DatabaseAway(_AWAY)
     if isinstance(error, ApiProblem):
         return _problem(error, instance)
-    log.exception("unexpected error about %s", instance, exc_info=error)
+    return _unexpected(error, f"about {instance}", instance)
+
+
+def _unexpected(error: Exception, where: str, instance: str) -> Problem:
+    log.exception("unexpected error %s", where, exc_info=error)
     return Problem(
         title="Internal Server Error",
         status=500,
@@ -68,11 +78,7 @@ def _problem(error: ApiProblem, instance: str) -> Problem:
     )
 
 
-def _invalid_input(error: InvalidInput) -> Response:
-    return _api_problem(InvalidRequest(str(error), faults=error.faults))
-
-
-def _http_exception(error: HTTPException) -> Response:
+def _http_exception(error: HTTPException, request: Request) -> Response:
     status = error.code or 500
     allowed = error.get_headers()
     headers = {name: value for name, value in allowed if name in ("Allow", "Retry-After")}
@@ -81,22 +87,6 @@ def _http_exception(error: HTTPException) -> Response:
         detail = f"{request.method} is not understood here; allowed: {headers['Allow']}."
     problem = Problem(title=error.name, status=status, detail=detail, instance=request.path)
     return _answer(problem, headers)
-
-
-def _database_away(error: SQLAlchemyError) -> Response:
-    log.error("the database does not answer: %s", getattr(error, "orig", error))
-    return _api_problem(DatabaseAway(_AWAY))
-
-
-def _unexpected(error: Exception) -> Response:
-    log.exception("unexpected error in %s %s", request.method, request.path, exc_info=error)
-    problem = Problem(
-        title="Internal Server Error",
-        status=500,
-        detail="This is a fault of the control API; its log says more. Trainers go on.",
-        instance=request.path,
-    )
-    return _answer(problem)
 
 
 def _answer(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Request
 
 from control_api.answers import JSON, MERGE_PATCH
 from control_api.dialects import storable
@@ -24,8 +25,8 @@ MAX_DEPTH = 100
 _JSON_TYPES = (JSON, MERGE_PATCH)
 
 
-def read_bytes() -> bytes:
-    """The body as it came.
+def body_of(request: Request) -> bytes:
+    """The body of a request as it came.
 
     Raises:
         RequestEntityTooLarge: it is larger than the address takes. Of one that does not say its
@@ -46,7 +47,7 @@ def read_json() -> Any:
         WrongMediaType: it is not declared as JSON.
         RequestEntityTooLarge: it is larger than the application takes.
     """
-    data = read_bytes()
+    data = body_of(request)
     if not data:
         return {}
     if request.mimetype not in _JSON_TYPES:
@@ -104,7 +105,16 @@ def read_body(model: type[M]) -> M:
 
 
 def read_query(model: type[M]) -> M:
-    """The query string as a model; unknown and repeated names are refused.
+    """The query string as a model.
+
+    Raises:
+        InvalidInput: with every fault by its path.
+    """
+    return query_of(request, model)
+
+
+def query_of(request: Request, model: type[M]) -> M:
+    """The query string of a request as a model; unknown and repeated names are refused.
 
     Raises:
         InvalidInput: with every fault by its path.

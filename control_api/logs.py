@@ -8,23 +8,19 @@ import json
 import logging
 import os
 import re
-import secrets
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, g, request
+from werkzeug.wrappers import Response
 
-from control_api.roles import LINK
+from control_api.visit import REQUEST_ID, Visit
 
-REQUEST_ID = "X-Request-Id"
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-"""What may be taken over from a client: fits the audit, and breaks no log."""
 
 _about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 (never changed)
 
@@ -108,61 +104,56 @@ def _word(value: Any) -> str:
 
 
 def register(app: Flask) -> None:
-    """Number every request and log its outcome; trainers' constant talk only at DEBUG."""
+    """Number every request and log its outcome."""
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(REQUEST_ID, "")
-        g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
-        g.began = time.monotonic()
+        g.visit = Visit.of(request)
         run = (request.view_args or {}).get("run_id")
-        g.about = _about.set({"request": g.request_id, "run": run, "attempt": _attempt()})
+        _about.set({"request": g.visit.request_id, "run": run})
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers[REQUEST_ID] = g.request_id
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        caller = g.get("caller")
-        milliseconds = round((time.monotonic() - g.began) * 1000, 1)
-        log.log(
-            logging.DEBUG if _is_quiet() and response.status_code < 500 else logging.INFO,
-            "%s %s: %d in %.0f ms",
-            request.method,
-            _word(request.path),
-            response.status_code,
-            milliseconds,
-            extra={
-                "about": {
-                    "actor": caller.name if caller else None,
-                    "method": request.method,
-                    "path": request.path,
-                    "status": response.status_code,
-                    "ms": milliseconds,
-                }
-            },
-        )
+        finish(g.visit, response, quiet=request.endpoint in QUIET_ENDPOINTS)
         return response
 
     @app.teardown_request
     def forget(_error: BaseException | None) -> None:
-        if "about" in g:
-            _about.set({})
+        _about.set({})
 
 
-def _attempt() -> int | None:
-    """Of the trainer that asks, if one does."""
-    text = request.args.get("attempt", "") if _is_of_link() else ""
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+def finish(visit: Visit, response: Response, *, quiet: bool) -> None:
+    """Add what every answer says, and log the outcome.
 
-
-def _is_of_link() -> bool:
-    return request.blueprint is not None and request.blueprint.split(".")[-1] == LINK
-
-
-def _is_quiet() -> bool:
-    """Whether programs ask this all the time."""
-    return _is_of_link() or request.endpoint in QUIET_ENDPOINTS
+    Args:
+        visit: the request.
+        response: its answer.
+        quiet: programs ask this all the time: only at DEBUG, unless we have a fault.
+    """
+    response.headers[REQUEST_ID] = visit.request_id
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    level = logging.DEBUG if quiet and response.status_code < 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    milliseconds = round(visit.seconds * 1000, 1)
+    log.log(
+        level,
+        "%s %s: %d in %.0f ms",
+        visit.method,
+        _word(visit.path),
+        response.status_code,
+        milliseconds,
+        extra={
+            "about": {
+                "actor": visit.caller.name if visit.caller else None,
+                "method": visit.method,
+                "path": visit.path,
+                "status": response.status_code,
+                "ms": milliseconds,
+            }
+        },
+    )
 
 
 QUIET_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "observation.exposition"})

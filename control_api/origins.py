@@ -6,6 +6,7 @@ any address. So we answer to our own names alone, and to pages of our own.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from werkzeug.datastructures import Headers
@@ -28,6 +29,7 @@ class Authority:
     port: int | None
 
 
+@lru_cache(maxsize=1024)
 def parse_authority(text: str) -> Authority | None:
     """The parts of `name:port`, `1.2.3.4:port` or `[v6]:port`; None where it is none of these.
 

@@ -1,6 +1,7 @@
 """Where a request comes from, when it comes by way of proxies."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -29,6 +30,7 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted: Network
     return str(address)
 
 
+@lru_cache(maxsize=1024)  # each trainer asks every second
 def parse_address(text: str | None) -> Address | None:
     """An IP address, as itself where IPv6 wraps it; None if the text is none."""
     try:

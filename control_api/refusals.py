@@ -7,13 +7,13 @@ guard takes note (`control_api.login_failures`).
 import logging
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, request
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.wrappers import Response
 
 from control_api.asking import note
 from control_api.database import Database
-from control_api.guard import asker, is_changing
-from control_api.roles import LINK
+from control_api.visit import Visit, visit
 from midcourse.contract.api.audit import Outcome
 
 log = logging.getLogger(__name__)
@@ -24,34 +24,55 @@ def register(app: Flask, database: Database) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        caller = g.get("caller")
-        if caller is None or not is_changing() or _is_trainers_talk() or asker().mark.kept:
-            return response
-        try:
-            _note(database, response)
-        except SQLAlchemyError as error:
-            # The answer stands; where the database is away, nothing was changed either.
-            log.error("request=%s has no line in the audit: %s", g.request_id, type(error).__name__)
+        arguments: dict[str, Any] = request.view_args or {}
+        keep(
+            database,
+            visit(),
+            response,
+            _asked(),
+            run_id=arguments.get("run_id"),
+            subject=arguments.get("name"),
+        )
         return response
 
 
-def _is_trainers_talk() -> bool:
-    return g.caller.role is None and request.blueprint is not None and LINK in request.blueprint
+def keep(
+    database: Database,
+    visit: Visit,
+    response: Response,
+    asked: str | None,
+    *,
+    run_id: str | None = None,
+    subject: str | None = None,
+) -> None:
+    """Note a request that would have changed something, unless it left a note in doing so.
 
-
-def _note(database: Database, response: Response) -> None:
+    Args:
+        database: where the audit is.
+        visit: who sent it.
+        response: what it was answered.
+        asked: what was asked for.
+        run_id: the run that it was about.
+        subject: what else it was about.
+    """
+    if visit.caller is None or not visit.is_changing or visit.mark.kept:
+        return
     refused = response.status_code >= 400
-    with database.writing() as session:
-        note(
-            session,
-            asker(),
-            _asked(),
-            outcome=Outcome.REFUSED if refused else Outcome.ACCEPTED,
-            run_id=(request.view_args or {}).get("run_id"),
-            subject=(request.view_args or {}).get("name"),
-            status=response.status_code,
-            problem=_problem(response) if refused else None,
-        )
+    try:
+        with database.writing() as session:
+            note(
+                session,
+                visit.requester,
+                asked,
+                outcome=Outcome.REFUSED if refused else Outcome.ACCEPTED,
+                run_id=run_id,
+                subject=subject,
+                status=response.status_code,
+                problem=_problem(response) if refused else None,
+            )
+    except SQLAlchemyError as error:
+        # The answer stands; where the database is away, nothing was changed either.
+        log.error("request=%s has no line in the audit: %s", visit.request_id, type(error).__name__)
 
 
 def _asked() -> str | None:

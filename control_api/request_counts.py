@@ -6,12 +6,13 @@ Everything else that is measured is read from the database, where it is the same
 """
 
 import os
-import time
 from pathlib import Path
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from control_api.visit import Visit, visit
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """By which prometheus-client is told where the files are; set here, read by nobody else."""
@@ -61,16 +62,15 @@ class RequestCounts:
     def register(self, app: Flask) -> None:
         """Count the requests of an application."""
 
-        @app.before_request
-        def begin() -> None:
-            g.count_from = time.perf_counter()
-
         @app.after_request
         def end(response: Response) -> Response:
-            method = request.method if request.method in METHODS else "other"
             # Not the path: there are as many as there are runs.
             endpoint = request.url_rule.rule if request.url_rule is not None else "none"
-            self._requests.labels(method, endpoint, str(response.status_code)).inc()
-            seconds = time.perf_counter() - g.count_from
-            self._seconds.labels(method, endpoint).observe(seconds)
+            self.count(visit(), endpoint, response.status_code)
             return response
+
+    def count(self, visit: Visit, endpoint: str, status: int) -> None:
+        """Count a request that is answered."""
+        method = visit.method if visit.method in METHODS else "other"
+        self._requests.labels(method, endpoint, str(status)).inc()
+        self._seconds.labels(method, endpoint).observe(visit.seconds)

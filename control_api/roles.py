@@ -10,9 +10,6 @@ from midcourse.contract.roles import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-LINK = "link"
-"""The blueprint that belongs to trainers."""
-
 
 class Special(Enum):
     """What is no matter of roles."""
@@ -48,8 +45,6 @@ def needed_by(app: Flask, endpoint: str | None) -> Needed:
     """
     if endpoint is None:
         return Role.VIEWER
-    if LINK in endpoint.split(".")[:-1]:
-        return TRAINER
     view = app.view_functions[endpoint]
     operation = getattr(view, "operation", None)
     if operation is not None:
