@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, load_only
 
 from control_api.database import Database
-from control_api.dialects import AWAY
+from control_api.dialects import AWAY, among
 from control_api.ingest import store
 from control_api.lifecycle import get_run
 from control_api.place import awaits_place, check_place, ends_of_attempts, require_place
@@ -186,7 +186,7 @@ def _is_away(error: Exception) -> bool:
 def _lock_runs(session: Session, entries: dict[str, _Entry]) -> Sequence[RunRow]:
     return session.scalars(
         select(RunRow)
-        .where(RunRow.id.in_(entries))
+        .where(among(session, RunRow.id, entries))
         .options(_NEEDED)
         .order_by(RunRow.id)
         .with_for_update(key_share=True, skip_locked=True)

@@ -36,8 +36,10 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; what is changed in it is not kept."""
-        with Session(self._reader, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
+            session.expunge_all()
+            session.commit()  # at a rollback, psycopg forgets which statements are prepared
 
     @contextmanager
     def looking(self) -> Iterator[Session]:

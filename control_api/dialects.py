@@ -5,11 +5,26 @@ import math
 import re
 import sqlite3
 import time
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy import (
+    ARRAY,
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    String,
+    any_,
+    create_engine,
+    event,
+    literal,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -49,6 +64,8 @@ def make_engine(url: str) -> Engine:
         # None beyond those that are kept: to open one, now and then, costs more than to have it.
         pool_size=60 if sqlite else 20,
         max_overflow=0,
+        # Few that are busy, in place of many that are not: each prepares its own statements.
+        pool_use_lifo=True,
     )
     if sqlite:
         _set_up_sqlite(engine)
@@ -216,6 +233,18 @@ def _storing_dumper() -> Any:
             return super().dump(storable_text(text) if "\0" in text else text)
 
     return Text
+
+
+def among(session: Session, column: Any, texts: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a column has one of some texts.
+
+    For PostgreSQL it is the same statement for any number of them, so that it is prepared.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        found: ColumnElement[bool] = column == any_(literal(list(texts), ARRAY(String)))
+        return found
+    some: ColumnElement[bool] = column.in_(texts)
+    return some
 
 
 def take_turns(transaction: Connection | Session, key: int) -> None:

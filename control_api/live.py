@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
+from control_api.dialects import among
 from control_api.problems import RunNotReady
 from control_api.tables import RunRow
 from midcourse.contract.built_in import BUILT_IN
@@ -40,8 +41,9 @@ def shown_values_of(session: Session, runs: Sequence[RunRow]) -> dict[str, dict[
     Those are most of a run's row, and runs of one program have the same: each is read once.
     """
     hiding = [run.id for run in runs if None in run.live_values.values()]
-    texts = select(RunRow.id, cast(RunRow.declared, Text)).where(RunRow.id.in_(hiding))
-    never_null = {run_id: _never_null_in(text) for run_id, text in session.execute(texts)}
+    texts = select(RunRow.id, cast(RunRow.declared, Text)).where(among(session, RunRow.id, hiding))
+    declared = session.execute(texts) if hiding else ()
+    never_null = {run_id: _never_null_in(text) for run_id, text in declared}
     return {run.id: _without(run.live_values, never_null.get(run.id, frozenset())) for run in runs}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Integer, Row, Select, and_, bindparam, case, select
 from sqlalchemy.orm import Session, aliased
 
+from control_api.dialects import among
 from control_api.lifecycle import get_run
 from control_api.problems import LostPlace
 from control_api.tables import AttemptRow, CommandRow, RunRow
@@ -59,7 +60,7 @@ def ends_of_attempts(session: Session, runs: Sequence[RunRow]) -> dict[str, date
     rows = session.execute(
         select(AttemptRow.run_id, AttemptRow.ended_at)
         .join(RunRow, present)
-        .where(RunRow.id.in_([run.id for run in runs]))
+        .where(among(session, RunRow.id, [run.id for run in runs]))
     )
     return {row.run_id: row.ended_at for row in rows}
 

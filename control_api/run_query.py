@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from control_api.cursors import read_cursor, write_cursor
+from control_api.dialects import among
 from control_api.json_values import in_code_points
 from control_api.run_conditions import filter_conditions, meets
 from control_api.run_fields import PickedFields
@@ -65,7 +66,7 @@ def ids_of_runs(session: Session, wanted: RunFilter, limit: int) -> tuple[list[s
 def load_runs(session: Session, run_ids: list[str]) -> list[RunRow]:
     """Runs in the order of their ids as given, without what no list shows."""
     wide = (defer(RunRow.declared), defer(RunRow.deletion))
-    rows = session.scalars(select(RunRow).options(*wide).where(RunRow.id.in_(run_ids)))
+    rows = session.scalars(select(RunRow).options(*wide).where(among(session, RunRow.id, run_ids)))
     by_id = {row.id: row for row in rows}
     return [by_id[run_id] for run_id in run_ids if run_id in by_id]
 

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from control_api.context import context
+from control_api.dialects import among
 from control_api.live import shown_values_of
 from control_api.queue import queue_positions, why_it_waits
 from control_api.tables import CheckpointRow, CommandRow, RunRow
@@ -33,7 +34,7 @@ def run_views(session: Session, runs: list[RunRow]) -> list[RunView]:
     counted = session.execute(
         select(CheckpointRow.run_id, func.count())
         .where(
-            CheckpointRow.run_id.in_([run.id for run in runs]),
+            among(session, CheckpointRow.run_id, [run.id for run in runs]),
             CheckpointRow.deleted_at.is_(None),
         )
         .group_by(CheckpointRow.run_id)
