@@ -1,6 +1,5 @@
 """`make docs`: write docs/parameters.md from the table of live parameters; `--check` only looks."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ if str(ROOT) not in sys.path:  # run as a file, Python looks in scripts/ alone
 
 from midcourse.contract.built_in import BUILT_IN  # noqa: E402
 from midcourse.contract.live_parameter import LiveParameter  # noqa: E402
+from scripts.generated import write_or_check  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
 
@@ -97,19 +97,7 @@ def _allowed(parameter: LiveParameter) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the page, or say whether it is current; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if the page is not current"
-    )
-    given = parser.parse_args(arguments)
-    wanted = page()
-    if not given.check:
-        PAGE.write_text(wanted, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    sys.stderr.write(f"{PAGE.relative_to(ROOT)} is not current; run `make docs`.\n")
-    return 1
+    return write_or_check(__doc__, PAGE, page(), "is not current; run `make docs`.", arguments)
 
 
 if __name__ == "__main__":
