@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from control_api import login_failures
 from control_api.app import create_app
+from control_api.door import METHODS, RULE
 from control_api.tables import AuditRow, LoginFailureRow
 from midcourse.contract.api.audit import Outcome
 
@@ -198,10 +199,12 @@ def test_no_address_takes_a_body_of_any_size(tmp_path):
     bench = Bench(tmp_path, max_body_bytes=1000, max_log_bytes=5000)
     run = bench.submit()
     seen = set()
-    for rule in bench.app.url_map.iter_rules():
-        for method in rule.methods & {"POST", "PATCH", "PUT", "DELETE"}:
-            link = "/link/" in rule.rule
-            path = rule.rule.replace("<run_id>", run.run).replace("<name>", "x")
+    taken = [(RULE + name, {method}) for name, method in METHODS.items()]
+    taken += [(rule.rule, rule.methods) for rule in bench.app.url_map.iter_rules()]
+    for rule, methods in taken:
+        for method in methods & {"POST", "PATCH", "PUT", "DELETE"}:
+            link = rule.startswith(RULE)
+            path = rule.replace("<run_id>", run.run).replace("<name>", "x")
             path = path.replace("<int(signed=True):seq>", "1") + "?attempt=1&offset=0" * link
             headers = {"Authorization": f"Bearer {run.token if link else bench.token}"}
             answer = bench.client.open(
@@ -212,7 +215,7 @@ def test_no_address_takes_a_body_of_any_size(tmp_path):
                 content_type="application/json",
             )
             assert answer.status_code == 413, f"{method} {path}: {answer.status_code} {answer.text}"
-            seen.add((method, rule.rule))
+            seen.add((method, rule))
     assert len(seen) > 10
     bench.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from control_api import door
 from control_api.app import create_app
 from control_api.problems import ApiProblem
 from control_api.settings import Settings
@@ -96,6 +97,7 @@ def test_the_api_page_has_every_address_and_no_other(tmp_path):
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
+    served |= {f"{method} {address(door.RULE + name)}" for name, method in door.METHODS.items()}
     page = (DOCS / "api.md").read_text()
     told = set(re.findall(r"^###? `([A-Z]+ /\S+)`$", page, re.MULTILINE))
     assert told == served
