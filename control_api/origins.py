@@ -18,7 +18,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", re.ASCII)
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Names:
             return
         if self._is_foreign(method, headers):
             raise ForeignOrigin("The browser says that a page of another origin sent this.")
-        if method not in _SAFE and (referer := headers.get("Referer")):
+        if method not in SAFE and (referer := headers.get("Referer")):
             self._check_page(referer, host)
 
     def is_known_page(self, origin: str | None) -> bool:
@@ -125,7 +126,7 @@ class Names:
             headers.get("Sec-Fetch-Mode", "").strip().lower() == "navigate"
             and headers.get("Sec-Fetch-Dest", "").strip().lower() == "document"
         )
-        return not (is_link and method in _SAFE)
+        return not (is_link and method in SAFE)
 
 
 def _address(text: str) -> IPv6Address | IPv4Address | None:

@@ -10,13 +10,13 @@ from flask import g
 from werkzeug.wrappers import Request
 
 from control_api.asking import Mark, Requester
+from control_api.origins import SAFE
 from control_api.roles import Special
 from control_api.tokens import Caller
 
 REQUEST_ID: Final = "X-Request-Id"
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 """What may be taken over from a client: fits the audit, and breaks no log."""
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Visit:
     @property
     def is_changing(self) -> bool:
         """Whether it would change something."""
-        return self.method not in _SAFE
+        return self.method not in SAFE
 
     @property
     def seconds(self) -> float:

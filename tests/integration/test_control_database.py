@@ -48,6 +48,16 @@ def test_what_a_reader_changes_is_not_kept(database):
         assert session.get_one(RunRow, "ra").notes is None
 
 
+@pytest.mark.only_on("postgresql")
+def test_statements_stay_prepared_when_a_reader_ends(database):
+    for _ in range(10):  # psycopg prepares what it has seen five times
+        with database.reading() as session:
+            ids(session)
+    with database.reading() as session:
+        prepared = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    assert any("FROM runs" in each for each in prepared)
+
+
 def test_an_error_undoes_the_transaction(database):
     def fail():
         with database.writing() as session:

@@ -12,6 +12,12 @@ def test_nothing_comes_and_the_time_is_over():
     assert Bell().await_value("run:a", lambda: None, 0.01) is None
 
 
+def test_who_heard_nothing_until_the_end_does_not_look_once_more():
+    looks = []
+    assert Bell().await_value("run:a", lambda: looks.append("look"), 0.01) is None
+    assert looks == ["look"]
+
+
 def test_a_ring_wakes_who_waits():
     bell, rows = Bell(), []
     heard = []
