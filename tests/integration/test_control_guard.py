@@ -22,7 +22,7 @@ class Clock:
         return self.time
 
 
-class Door:
+class Stranger:
     """An application by a clock, and requests that come from anywhere."""
 
     def __init__(self, bench, clock, **settings):
@@ -55,8 +55,8 @@ def clock():
 
 
 @pytest.fixture
-def door(bench, clock):
-    return Door(bench, clock)
+def stranger(bench, clock):
+    return Stranger(bench, clock)
 
 
 def lines(bench):
@@ -64,38 +64,38 @@ def lines(bench):
         return list(session.scalars(select(AuditRow).order_by(AuditRow.id)))
 
 
-def test_after_ten_failures_in_a_minute_it_is_429_until_the_minute_is_over(door, clock):
-    assert door.fail(12) == [401] * 10 + [429] * 2
+def test_after_ten_failures_in_a_minute_it_is_429_until_the_minute_is_over(stranger, clock):
+    assert stranger.fail(12) == [401] * 10 + [429] * 2
     clock.time += timedelta(seconds=45.5)
-    refused = door.ask("mc_wrong")
+    refused = stranger.ask("mc_wrong")
     assert refused.json["type"] == "/problems/too-many-failed-logins"
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "15")
     clock.time += timedelta(seconds=14.5)
-    assert door.fail(11) == [401] * 10 + [429]
+    assert stranger.fail(11) == [401] * 10 + [429]
 
 
-def test_a_good_token_is_served_whatever_others_of_its_address_do(door):
-    door.fail(20)
-    assert door.ask(door.token).status_code == 200
+def test_a_good_token_is_served_whatever_others_of_its_address_do(stranger):
+    stranger.fail(20)
+    assert stranger.ask(stranger.token).status_code == 200
 
 
-def test_each_address_is_counted_for_itself_and_ipv6_by_its_network(door):
-    assert door.fail(11)[-1] == 429
-    assert door.fail(1, address="192.0.2.2") == [401]
-    assert door.fail(10, address="2001:db8::1") == [401] * 10
-    assert door.fail(1, address="2001:db8::2") == [429]
-    assert door.fail(1, address="2001:db8:0:1::1") == [401]
-    assert door.fail(1, address="::ffff:192.0.2.1") == [429]
+def test_each_address_is_counted_for_itself_and_ipv6_by_its_network(stranger):
+    assert stranger.fail(11)[-1] == 429
+    assert stranger.fail(1, address="192.0.2.2") == [401]
+    assert stranger.fail(10, address="2001:db8::1") == [401] * 10
+    assert stranger.fail(1, address="2001:db8::2") == [429]
+    assert stranger.fail(1, address="2001:db8:0:1::1") == [401]
+    assert stranger.fail(1, address="::ffff:192.0.2.1") == [429]
 
 
-def test_all_processes_count_together(bench, clock, door):
-    other = Door(bench, clock)
-    assert door.fail(5) == other.fail(5) == [401] * 5
-    assert other.fail(1) == door.fail(1) == [429]
+def test_all_processes_count_together(bench, clock, stranger):
+    other = Stranger(bench, clock)
+    assert stranger.fail(5) == other.fail(5) == [401] * 5
+    assert other.fail(1) == stranger.fail(1) == [429]
 
 
-def test_many_at_once_are_counted_right(bench, door):
-    threads = [threading.Thread(target=door.fail, args=(3,)) for _ in range(8)]
+def test_many_at_once_are_counted_right(bench, stranger):
+    threads = [threading.Thread(target=stranger.fail, args=(3,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -104,50 +104,50 @@ def test_many_at_once_are_counted_right(bench, door):
     assert sum(row.status == 429 for row in lines(bench)) == 1
 
 
-def test_a_change_without_a_token_counts_and_a_look_does_not(door):
-    assert {door.ask().status_code for _ in range(15)} == {401}
-    assert [door.ask(method="POST").status_code for _ in range(11)] == [401] * 10 + [429]
-    assert door.ask().status_code == 401
+def test_a_change_without_a_token_counts_and_a_look_does_not(stranger):
+    assert {stranger.ask().status_code for _ in range(15)} == {401}
+    assert [stranger.ask(method="POST").status_code for _ in range(11)] == [401] * 10 + [429]
+    assert stranger.ask().status_code == 401
 
 
-def test_a_flood_writes_no_more_than_its_limit(bench, door, clock):
+def test_a_flood_writes_no_more_than_its_limit(bench, stranger, clock):
     """Ten lines and one that says that it was too many; then the database is only read."""
-    door.fail(11)
+    stranger.fail(11)
     written = []
     real = bench.database.writing
     bench.database.writing = lambda: written.append(1) or real()
-    assert set(door.fail(30)) == {429}
+    assert set(stranger.fail(30)) == {429}
     assert written == []
     outcomes = [(row.outcome, row.status) for row in lines(bench)]
     assert outcomes == [(Outcome.FAILED_LOGIN, 401)] * 10 + [(Outcome.FAILED_LOGIN, 429)]
 
 
-def test_what_is_counted_does_not_grow_without_end(bench, door, clock, monkeypatch):
+def test_what_is_counted_does_not_grow_without_end(bench, stranger, clock, monkeypatch):
     monkeypatch.setattr(login_failures, "MAX_ADDRESSES", 20)
     for number in range(30):
-        door.fail(1, address=f"192.0.2.{number}")
+        stranger.fail(1, address=f"192.0.2.{number}")
 
     def counted():
         with bench.database.reading() as session:
             return session.scalar(select(func.count()).select_from(LoginFailureRow))
 
     assert counted() == 21  # the last is of all others
-    assert door.fail(1, address="192.0.2.77") == [429]
+    assert stranger.fail(1, address="192.0.2.77") == [429]
     clock.time += timedelta(minutes=1)
-    assert door.fail(1, address="192.0.2.77") == [401]
+    assert stranger.fail(1, address="192.0.2.77") == [401]
     assert counted() == 1
 
 
 def test_a_limit_by_address_needs_to_know_the_proxies(bench, clock):
     from ipaddress import ip_network
 
-    near = Door(bench, clock)
+    near = Stranger(bench, clock)
     proxied = {"address": "10.0.0.1"}
     for number in range(10):
         near.ask("mc_wrong", **proxied, **{"X-Forwarded-For": f"198.51.100.{number}"})
     assert near.fail(1, **proxied) == [429]  # nobody's word is believed
     clock.time += timedelta(minutes=1)
-    trusting = Door(bench, clock, trusted_proxies=(ip_network("10.0.0.0/8"),))
+    trusting = Stranger(bench, clock, trusted_proxies=(ip_network("10.0.0.0/8"),))
     for number in range(12):
         headers = {"X-Forwarded-For": f"6.6.6.6, 198.51.100.{number}"}
         assert trusting.ask("mc_wrong", **proxied, **headers).status_code == 401
@@ -159,37 +159,37 @@ def test_a_limit_by_address_needs_to_know_the_proxies(bench, clock):
 PAGE = "https://console.example"
 
 
-def test_without_a_setting_no_page_is_let_in(door):
+def test_without_a_setting_no_page_is_let_in(stranger):
     preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
-    answer = door.ask(method="OPTIONS", **preflight)
+    answer = stranger.ask(method="OPTIONS", **preflight)
     assert answer.status_code == 403
-    for told in (answer, door.ask(door.token, Origin=PAGE), door.ask(door.token)):
+    for told in (answer, stranger.ask(stranger.token, Origin=PAGE), stranger.ask(stranger.token)):
         assert not [name for name, _ in told.headers if name.startswith("Access-Control")]
 
 
 def test_a_page_that_is_configured_may_ask_and_read(bench, clock):
-    door = Door(bench, clock, cors_origins=frozenset({PAGE}))
+    stranger = Stranger(bench, clock, cors_origins=frozenset({PAGE}))
     preflight = {"Origin": PAGE, "Access-Control-Request-Method": "PATCH"}
     path = "/api/v1/runs/rnobody/params"
-    asked = door.ask(method="OPTIONS", path=path, **preflight)
+    asked = stranger.ask(method="OPTIONS", path=path, **preflight)
     assert asked.status_code == 204
     assert asked.headers["Access-Control-Allow-Origin"] == PAGE
     assert "PATCH" in asked.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
     assert "Access-Control-Allow-Credentials" not in asked.headers
-    answer = door.ask(door.token, method="PATCH", path=path, Origin=PAGE)
+    answer = stranger.ask(stranger.token, method="PATCH", path=path, Origin=PAGE)
     assert answer.status_code == 404  # of the view: an error can be read, too
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
     assert "X-Request-Id" in answer.headers["Access-Control-Expose-Headers"]
     assert "Origin" in answer.headers["Vary"]
-    assert "Origin" in door.ask(door.token).headers["Vary"]
-    assert door.ask(method="POST", Origin=PAGE).status_code == 401  # it still needs a token
+    assert "Origin" in stranger.ask(stranger.token).headers["Vary"]
+    assert stranger.ask(method="POST", Origin=PAGE).status_code == 401  # it still needs a token
     for origin in ("https://evil.example", "null", "http://console.example"):
-        answer = door.ask(method="OPTIONS", **{**preflight, "Origin": origin})
+        answer = stranger.ask(method="OPTIONS", **{**preflight, "Origin": origin})
         assert answer.status_code == 403
         assert "Access-Control-Allow-Origin" not in answer.headers
     foreign = {"Host": "evil.example", **preflight}
-    assert door.ask(method="OPTIONS", **foreign).status_code == 403
+    assert stranger.ask(method="OPTIONS", **foreign).status_code == 403
 
 
 # Sizes
