@@ -250,7 +250,7 @@ class Oracle:
         intent, verdict, place = run.intents.pop(outcome.position)
         command, receipt = intent.command, outcome.receipt
         assert receipt.step == intent.step
-        if isinstance(command.action, TakeCheckpoint):
+        if isinstance(command.action, TakeCheckpoint) and receipt.state is CommandState.APPLIED:
             name = str(receipt.after["checkpoint"])
             known = run.checkpoints.setdefault(name, place)
             assert known == place, f"{name} stands for two states"

@@ -47,7 +47,8 @@ def write_checkpoint(
     """Write a captured state into `folder`, all or nothing.
 
     Args:
-        folder: the checkpoint's final place; must not exist.
+        folder: the checkpoint's final place. Must not exist, unless this same checkpoint is there:
+            a writer that died before it could answer may have got as far.
         memory: bytes of the safetensors file, then of state.json.
         tensors_size: where in `memory` the first ends and the second begins.
         manifest: complete but for hashes and sizes.
@@ -80,17 +81,31 @@ def write_checkpoint(
             }
         )
         manifest = manifest.model_copy(update={"checkpoint": record, "files": files})
-        _write(temporary / MANIFEST_FILE, memoryview(manifest.to_json().encode() + b"\n"))
+        _write(temporary / MANIFEST_FILE, memoryview(_serialised(manifest)))
         sync(temporary)
         sync(run_log)
         if fence is not None:
             fence.check()
-        temporary.rename(folder)
+        if _holds(folder, manifest):
+            shutil.rmtree(temporary)
+        else:
+            temporary.rename(folder)
         sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return manifest
+
+
+def _serialised(manifest: Manifest) -> bytes:
+    return manifest.to_json().encode() + b"\n"
+
+
+def _holds(folder: Path, manifest: Manifest) -> bool:
+    try:
+        return (folder / MANIFEST_FILE).read_bytes() == _serialised(manifest)
+    except FileNotFoundError:
+        return False
 
 
 def _write(path: Path, data: memoryview) -> ManifestFile:

@@ -66,7 +66,12 @@ def manifest(name: str, **parameters: Any) -> Manifest:
 
 
 def order(
-    writer: WriterProcess, paths: RunPaths, name: str, tree: Any = TREE, **parameters: Any
+    writer: WriterProcess,
+    paths: RunPaths,
+    name: str,
+    tree: Any = TREE,
+    asked: Manifest | None = None,
+    **parameters: Any,
 ) -> "Future[Manifest]":
     promise: Future[Manifest] = Future()
 
@@ -77,7 +82,8 @@ def order(
             promise.set_result(written)
 
     capture = writer.capture(tree)
-    writer.write(capture, paths.checkpoint(name), manifest(name, **parameters), paths.run_log, done)
+    asked = asked or manifest(name, **parameters)
+    writer.write(capture, paths.checkpoint(name), asked, paths.run_log, done)
     return promise
 
 
@@ -103,6 +109,20 @@ def test_a_killed_writer_is_replaced_and_the_order_done_again(
     assert promise.result(30).checkpoint.name == "step-1"
     assert CheckpointStore(paths).names() == ["step-0", "step-1"]
     assert order(writer, paths, "step-2").result(30)
+
+
+def test_a_writer_may_die_when_the_checkpoint_is_there_and_nobody_was_told(
+    writer: WriterProcess, paths: RunPaths
+) -> None:
+    """An order is given again as it was; another one of that name must not pass for it."""
+    asked = manifest("step-0")
+    first = order(writer, paths, "step-0", asked=asked).result(30)
+    assert order(writer, paths, "step-0", asked=asked).result(30) == first
+    for another in ({"asked": manifest("step-0", lr=0.2)}, {"asked": asked, "tree": {"lr": 0.2}}):
+        with pytest.raises(OSError, match="not empty"):
+            order(writer, paths, "step-0", **another).result(30)
+    assert CheckpointStore(paths).load("step-0")[0] == first
+    assert [each.name for each in paths.checkpoints.iterdir()] == ["step-0"]
 
 
 def test_a_writer_that_dies_again_and_again_is_given_up_for_that_checkpoint(
