@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, load_only
 
 from control_api.database import Database
 from control_api.dialects import AWAY, among
+from control_api.greenlets import Turnstile
 from control_api.ingest import store
 from control_api.lifecycle import get_run
 from control_api.place import awaits_place, check_place, ends_of_attempts, require_place
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.12
 """While there is company, a transaction begins at most so often."""
 MOST = 64
-"""Reports in one transaction: while they are taken, and answered, nobody else gets a turn."""
+"""Reports in one transaction: more hold each other's rows for longer than they save."""
 
 _NEEDED = load_only(
     *(RunRow.id, RunRow.status, RunRow.attempt, RunRow.reverts, RunRow.parent_id),
@@ -65,6 +66,7 @@ class Collector:
         self._database = database
         self._gather_seconds = gather_seconds
         self._lock = threading.Lock()
+        self._turnstile = Turnstile()
         self._waiting: list[_Entry] = []
         self._is_writing = False
         self._began = 0.0
@@ -140,6 +142,7 @@ class Collector:
                 ends = ends_of_attempts(session, runs)
                 offsets, brought, changed = [], [], []
                 for run in runs:
+                    self._turnstile.pass_through()
                     entry = entries[run.id]
                     try:
                         attempt = entry.report.attempt

@@ -17,6 +17,7 @@ from control_api import logs, refusals
 from control_api.context import Context
 from control_api.delivery import await_commands
 from control_api.errors import answer_to
+from control_api.greenlets import Turnstile
 from control_api.guard import Guard
 from control_api.http import answer, body_of, query_of
 from control_api.reports import read_report
@@ -61,6 +62,7 @@ class Door:
         self._others = others
         self._context = context
         self._guard = guard
+        self._turnstile = Turnstile()
         self._views = {"commands": self._commands, "report": self._report}
 
     def __call__(
@@ -76,6 +78,8 @@ class Door:
         return self._serve(request, found[1], found[2])(environ, start_response)
 
     def _serve(self, request: Request, run_id: str, name: str) -> Response:
+        if name == "report":  # who waits for a command, or sends one, is in a hurry
+            self._turnstile.pass_through()
         visit = Visit.of(request)
         with logs.about(request=visit.request_id, run=run_id, attempt=_attempt(request)):
             try:
@@ -109,6 +113,7 @@ class Door:
         request.max_content_length = settings.max_log_bytes
         given = read_report(run_id, query.attempt, query.offset, body_of(request))
         offset = self._context.collector.hand_in(given)
+        self._turnstile.pass_through()
         return ReportAnswer(next_offset=offset, lease_seconds=settings.trainer_lease_seconds)
 
 
