@@ -17,7 +17,9 @@ from midcourse.cli.printing import size
 from midcourse.contract import environment
 from midcourse.contract.base import Record
 from midcourse.contract.paths import DEFAULT_HOME
+from midcourse.version import __version__
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 20.0
 """For a program that is asked; loading torch takes some."""
 _NEEDED_BYTES, _WANTED_BYTES = 500_000_000, 5_000_000_000
@@ -48,6 +50,19 @@ class Check(Record):
     found: str
     mend: str | None = None
     """What to do."""
+
+
+def source(folder: Path = ROOT) -> Check:
+    """Which code this is: its version, and the commit where that can be known."""
+    try:  # an image was told when it was made, and has no git
+        commit = (folder / "COMMIT").read_text().strip()
+    except OSError:
+        is_checkout = (folder / ".git").exists()
+        names = ["--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        told = _run(["git", "-C", str(folder), "describe", *names]) if is_checkout else None
+        commit = (told or "").strip()
+    which = f"{__version__}, commit {commit}" if commit else __version__
+    return Check(name="Midcourse", verdict=Verdict.OK, found=f"{which} ({folder})")
 
 
 def python() -> Check:

@@ -29,10 +29,12 @@ _MARKS = {
 def doctor(said: Common) -> int:
     """Check what Midcourse needs, and say how to mend what is wrong.
 
-    It looks at Python, PyTorch and its CUDA, the GPU, Docker, W&B, the disk, the port and the
-    control API. A note is worth knowing and stops nothing; the exit code is 1 if there is a fault.
+    It looks at which code this is, Python, PyTorch and its CUDA, the GPU, Docker, W&B, the disk,
+    the port and the control API. A note is worth knowing and stops nothing; the exit code is 1 if
+    there is a fault.
     """
     looks: list[Callable[[], Check]] = [
+        checks.source,
         checks.python,
         checks.torch,
         checks.gpu,

@@ -13,16 +13,18 @@ import click
 import pytest
 from fake_control import Asked, FakeControl, Said, command, problem, receipt, run, runs, serving
 
-from midcourse.cli.checks import Verdict
+from midcourse.cli.checks import Verdict, source
 from midcourse.cli.doctor import control_api
 from midcourse.cli.entry import EPILOGUE, main
 from midcourse.cli.entry import cli as root
 from midcourse.cli.failing import NOT_ALLOWED, NOT_YET, REFUSED, UNREACHABLE, USAGE
 from midcourse.cli.table import COMMANDS
 from midcourse.contract.api import examples
+from midcourse.version import __version__
 
 ROOT = Path(__file__).parents[2]
 RUN = "rbcdfghjk"
+IDENTITY = ("-c", "user.name=ada", "-c", "user.email=ada@lab.example")
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -576,6 +578,7 @@ def test_doctor_says_how_to_mend(
     code, told, _ = cli("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(told)["checks"]}
     assert {name: check["verdict"] for name, check in checks.items()} == {
+        "Midcourse": "ok",
         "Python": "ok",
         "PyTorch": "fault",
         "GPU": "note",
@@ -587,6 +590,20 @@ def test_doctor_says_how_to_mend(
     assert code == 1
     assert "as ada (admin); this is" in checks["Control API"]["found"]
     assert checks["PyTorch"]["mend"].startswith("pip install torch")
+
+
+def test_an_image_knows_its_commit_and_a_checkout_asks_git(tmp_path: Path) -> None:
+    def found() -> str:
+        return source(tmp_path).found
+
+    assert found() == f"{__version__} ({tmp_path})"
+    for told in (["init", "-q"], [*IDENTITY, "commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *told], check=True)
+    head = ["git", "-C", str(tmp_path), "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
+    assert found() == f"{__version__}, commit {commit} ({tmp_path})"
+    (tmp_path / "COMMIT").write_text("c0ffee\n")
+    assert found() == f"{__version__}, commit c0ffee ({tmp_path})"
 
 
 def event(number: int, told: str, run_id: str, /, **details: Any) -> bytes:
