@@ -4,13 +4,17 @@ PORT ?= 8080
 CONFIG ?= trainer/configs/digits.json
 export PORT CONFIG EXIT MIDCOURSE_HOME
 
-.PHONY: up test lint mnist bench bench-gpu requirements docs clean
+.PHONY: up test test-docker lint mnist bench bench-gpu requirements docs clean
 
 up: .venv/installed
 	@.venv/bin/python -m control_api.up
 
 test: .venv/installed-dev
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not docker" $(PYTEST)
+
+# Needs root, and Debian's packages docker.io and debootstrap; the image takes five minutes.
+test-docker: .venv/installed-dev
+	.venv/bin/python -m pytest -m docker $(PYTEST)
 
 lint: .venv/installed-dev
 	.venv/bin/ruff format --check .

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_CHILD_SUBREAPER = 1, 15, 36
 
@@ -22,6 +24,24 @@ def end_with_parent(parent: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of all descendants whose parent dies, as process 1 is anyway."""
     _tell_linux(_SET_CHILD_SUBREAPER, 1)
+
+
+def offspring() -> set[int]:
+    """The living children of this process, adopted ones too. Where there is no /proc, nobody's."""
+    own, found = os.getpid(), set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == own and state not in "ZX":
+                found.add(int(folder.name))
+    return found
+
+
+def leads_session(pid: int) -> bool:
+    """Whether a process is the first of a session of its own."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid) == pid
+    return False
 
 
 def be_called(name: str) -> None:

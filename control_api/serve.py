@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import gevent
 from flask import Flask
+from gevent import GreenletExit
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
@@ -168,6 +169,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().handle_request(*request)
         finally:
             self._under_way -= 1
+
+    def handle_error(self, request: Any, client: Any, address: Any, error: BaseException) -> None:
+        """Tell of an error; that an idle connection was let go at the end is none."""
+        if not isinstance(error, GreenletExit):
+            super().handle_error(request, client, address, error)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: answer what is under way."""

@@ -29,6 +29,7 @@ LOG_FORMAT = "MIDCOURSE_LOG_FORMAT"
 OBEY_SECONDS = "MIDCOURSE_OBEY_SECONDS"
 EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
 WORKERS = "MIDCOURSE_WORKERS"
+TRAINERS_STAY = "MIDCOURSE_TRAINERS_STAY"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -53,6 +54,7 @@ _OWN_VARIABLES = frozenset(
         OBEY_SECONDS,
         EVENT_DAYS,
         WORKERS,
+        TRAINERS_STAY,
         environment.HOME,
         environment.RUN_ID,
         environment.ATTEMPT,
@@ -106,6 +108,10 @@ class Settings:
     """Where it is started: the checkout, so that `trainer` is found."""
     trainer_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that trainers inherit."""
+
+    trainers_stay: bool = True
+    """Trainers train on when the API ends, and the next one takes them up. Where they cannot, as in
+    a container that ends with it, they are asked to end, and the next API starts them again."""
 
     slots: tuple[Slot, ...] = field(default_factory=lambda: find_slots({}))
     """Where runs train, one in each; in the order in which they are given out."""
@@ -171,6 +177,9 @@ class Settings:
                 Fault(path=LOG_FORMAT, message=f"must be one of {', '.join(LOG_FORMATS)}")
             )
         workers = _count(WORKERS, environ, 0, MOST_WORKERS, faults)
+        stay = (environ.get(TRAINERS_STAY) or "yes").lower()
+        if stay not in ("yes", "no"):
+            faults.append(Fault(path=TRAINERS_STAY, message=f"must be yes or no, not {stay!r}"))
         slots: tuple[Slot, ...] = ()
         try:
             slots = parse_slots(environ.get(SLOTS) or "", environ)
@@ -194,6 +203,7 @@ class Settings:
             obey_seconds=obey_seconds,
             event_days=event_days,
             workers=workers,
+            trainers_stay=stay == "yes",
             trainer_environment={
                 name: value for name, value in environ.items() if name not in _OWN_VARIABLES
             },

@@ -11,20 +11,28 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 
 from control_api.exits import Exits
 from control_api.launchers.process import start_time
-from control_api.offspring import adopt_orphans, be_called, end_with_parent
+from control_api.offspring import (
+    adopt_orphans,
+    be_called,
+    end_with_parent,
+    leads_session,
+    offspring,
+)
 
 END_SECONDS = 9.0
 """How long children may take to end in order."""
 FIRST_PAUSE = 0.2
 """Before a child that died early is started again; doubles with each further time."""
 LONGEST_PAUSE = 10.0
+_LOOK_SECONDS = 0.5
+"""How often to look for what has been adopted since: the child of one that ended, say."""
 HEALTHY_SECONDS = 10.0
 """A child that lived this long has died by accident: it is started again at once."""
 
@@ -32,6 +40,16 @@ Work = Callable[[], int]
 """What a child does; returns its exit code."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Heirs:
+    """Processes that a child starts, that outlive it, and that end with the supervisor."""
+
+    starter: str
+    """The name of the child."""
+    patience: float
+    """Seconds that they have once they are asked to end; who needs more is left behind."""
 
 
 @dataclass
@@ -52,6 +70,7 @@ class Supervisor:
         works: Mapping[str, Work],
         exits: Exits,
         *,
+        heirs: Heirs | None = None,
         when_ending: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,11 +79,13 @@ class Supervisor:
         Args:
             works: what each child does.
             exits: where to note how adopted processes ended.
+            heirs: what else ends with it; None: what has been adopted stays behind.
             when_ending: called once it was asked to end, before the children are.
             clock: seconds that only grow.
         """
         self._children = [_Child(name, work) for name, work in works.items()]
         self._exits = exits
+        self._heirs = heirs
         self._when_ending = when_ending
         self._clock = clock
         self._asked_to_end = False
@@ -141,25 +162,59 @@ class Supervisor:
 
     def _end(self, ear: socket.socket) -> None:
         self._when_ending()
-        self._signal_all(signal.SIGTERM)
+        if self._heirs is not None:
+            # In this order: nothing more is started, and what ends has somebody to tell of it.
+            self._end_children(ear, [self._heirs.starter])
+            self._end_adopted(ear, self._heirs.patience)
+        self._end_children(ear, [child.name for child in self._children])
+
+    def _end_children(self, ear: socket.socket, names: Sequence[str]) -> None:
+        self._signal_all(names, signal.SIGTERM)
         deadline = self._clock() + END_SECONDS
-        while self._living() and self._clock() < deadline:
+        while self._living(names) and self._clock() < deadline:
             self._sleep(ear, deadline - self._clock())
             self._bury()
-        for name in self._signal_all(signal.SIGKILL):
+        for name in self._signal_all(names, signal.SIGKILL):
             log.error("the %s process did not end in time and was killed", name)
-        for child in self._living():
+        for child in self._living(names):
             assert child.pid is not None
             _forget(child.pid)
+            child.pid = None
 
-    def _living(self) -> list[_Child]:
-        return [child for child in self._children if child.pid is not None]
+    def _end_adopted(self, ear: socket.socket, patience: float) -> None:
+        """Ask what has been adopted to end; wait until it has, and note how.
 
-    def _signal_all(self, number: signal.Signals) -> list[str]:
-        for child in self._living():
+        Only whoever leads a session is asked, as a trainer does: what it has started beside itself
+        sees its end, and has something to finish then.
+        """
+        asked: set[int] = set()
+        deadline = self._clock() + patience
+        while (left := self._adopted()) and self._clock() < deadline:
+            for pid in left - asked:
+                if leads_session(pid):
+                    asked.add(pid)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+            self._sleep(ear, min(_LOOK_SECONDS, deadline - self._clock()))
+            self._bury()
+        if left:
+            log.error("processes %s have not ended in %.0f s: leaving them", sorted(left), patience)
+
+    def _adopted(self) -> set[int]:
+        return offspring() - {child.pid for child in self._children if child.pid is not None}
+
+    def _living(self, names: Sequence[str] | None = None) -> list[_Child]:
+        return [
+            child
+            for child in self._children
+            if child.pid is not None and (names is None or child.name in names)
+        ]
+
+    def _signal_all(self, names: Sequence[str], number: signal.Signals) -> list[str]:
+        for child in self._living(names):
             assert child.pid is not None
             os.kill(child.pid, number)
-        return [child.name for child in self._living()]
+        return [child.name for child in self._living(names)]
 
 
 def _fork(name: str, work: Work) -> int:

@@ -1,7 +1,8 @@
-"""`python -m control_api.up`: what `make up` runs.
+"""`python -m control_api.up`: what `make up` runs, and a container that is told nothing else.
 
-`PORT`, `CONFIG`, `MIDCOURSE_HOME` and `EXIT` come from the environment. With `EXIT=1` it ends with
-the run, with status 0 only if the run succeeded; without, it serves on until Ctrl-C.
+A training of this configuration that has not ended goes on; else a fresh one is submitted. `PORT`,
+`CONFIG`, `MIDCOURSE_HOME` and `EXIT` come from the environment. With `EXIT=1` it ends with the run,
+with status 0 only if the run succeeded; without, it serves on until Ctrl-C.
 """
 
 import os
@@ -21,7 +22,7 @@ from control_api.up.watch import watch
 from control_api.up.words import curl_lines, midcourse_lines, summary
 from midcourse.contract.base import strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput
-from midcourse.contract.runs import RunStatus
+from midcourse.contract.runs import ENDED, RunStatus
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "trainer" / "configs" / "digits.json"
 
@@ -31,17 +32,21 @@ def main() -> int:
     console = Console(soft_wrap=True)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, signal.default_int_handler)
-    server = None
+    server = settings = None
     try:
         config = read_config(Path(os.environ.get("CONFIG") or DEFAULT_CONFIG))
-        server = Server(Settings.read())
+        settings = Settings.read()
+        server = Server(settings)
         return _attend(server, config, console)
     except (Refused, InvalidInput, NotServing, requests.RequestException, OSError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
+        stay = settings is None or settings.trainers_stay
         console.print(
             "\nThe control API has ended. Runs that were training train on by themselves."
+            if stay
+            else "\nThe control API ends. Runs write a checkpoint, and go on at the next start."
         )
         return 1 if os.environ.get("EXIT") == "1" else 0
     finally:
@@ -52,11 +57,14 @@ def main() -> int:
 def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
     url, token = server.settings.url, server.token()
     client = Client(url, token)
-    run_id = client.post("/runs", {"config": config})["id"]
-    console.print(f"The control API serves {url}; run {run_id} is under way. Steer it with:\n")
+    run_id, state = unfinished(client, config), "goes on"
+    if run_id is None:
+        run_id, state = client.post("/runs", {"config": config})["id"], "is under way"
+    console.print(f"The control API serves {url}; run {run_id} {state}. Steer it with:\n")
     console.print(curl_lines(url, token, run_id) + "\n", markup=False, highlight=False)
     console.print("or, in another terminal, with less to type:\n")
-    lines = midcourse_lines(server.settings.home, run_id)
+    in_container = os.environ.get("MIDCOURSE_IN_CONTAINER") == "yes"
+    lines = midcourse_lines(server.settings.home, run_id, in_container=in_container)
     console.print(lines + "\n", markup=False, highlight=False)
     run = watch(client, run_id, console)
     console.print("\n" + summary(run, server.settings.home), markup=False, highlight=False)
@@ -67,6 +75,18 @@ def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
     server.wait()
     console.print("The control API has ended.")
     return 1
+
+
+def unfinished(client: Client, config: dict[str, Any]) -> str | None:
+    """The newest run of this very configuration that has not ended: it goes on, and no second one.
+
+    Raises:
+        Refused: with the API's own words.
+        requests.RequestException: it cannot be reached.
+    """
+    live = [status.value for status in RunStatus if status not in ENDED]
+    page = client.get("/runs", status=",".join(live), sort="-created_at")
+    return next((run["id"] for run in page["runs"] if run["config"] == config), None)
 
 
 def read_config(path: Path) -> dict[str, Any]:

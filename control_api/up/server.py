@@ -89,11 +89,12 @@ class Server:
         self._process.wait()
 
     def stop(self) -> None:
-        """End it in order; trainers train on."""
+        """End it in order; trainers train on, or have the time to end that the settings give."""
+        patience = 0.0 if self.settings.trainers_stay else self.settings.obey_seconds
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(STOP_SECONDS + patience)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -8,8 +8,9 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from control_api.lifecycle import SUCCEEDING
 from control_api.up.client import Client, Troubled
-from control_api.up.words import command_line
+from control_api.up.words import command_line, tracking_line
 from midcourse.contract.names import Metric
 from midcourse.contract.receipts import FINAL_STATES
 from midcourse.contract.runs import ENDED, RunStatus
@@ -34,12 +35,15 @@ def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(run_id, total=None, facts="starting")
         told: set[tuple[str, int]] = set()
-        evaluated = None
+        evaluated = tracked = None
         while True:
             run = None
             for run in _states(client, run_id):
                 for line in _fresh_commands(client, run_id, told):
                     progress.console.print(line, highlight=False, markup=False)
+                if run["tracking"] is not None and tracking_line(run["tracking"]) != tracked:
+                    tracked = tracking_line(run["tracking"])
+                    progress.console.print(f"W&B: {tracked}", highlight=False, markup=False)
                 done = 0 if run["step"] is None else run["step"] + 1
                 progress.update(
                     task,
@@ -90,7 +94,7 @@ def _successor(client: Client, run: dict[str, Any]) -> str | None:
     if run["status"] != RunStatus.SUPERSEDED:
         return None
     for command in client.get(f"/runs/{run['id']}/commands")["commands"]:
-        if command["action"]["kind"] == "revert" and command["state"] == "applied":
+        if command["action"]["kind"] in SUCCEEDING and command["state"] == "applied":
             return str(command["action"]["child"])
     return None
 

@@ -1,6 +1,7 @@
 """What `up` tells people: curl lines to paste, a line for each command, a summary."""
 
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -35,16 +36,16 @@ def curl_lines(url: str, token: str, run: str) -> str:
     return "\n".join(f"  # {name}\n  {line}" for name, line in lines)
 
 
-def midcourse_lines(home: Path, run: str) -> str:
+def midcourse_lines(home: Path, run: str, *, in_container: bool = False) -> str:
     """The same with `midcourse`, which finds the token in the home."""
-    program = _program()
+    program = f"docker exec -it {platform.node()} midcourse" if in_container else _program()
     lines = [
         f"{program} watch {run}",
         f"{program} set {run} optimizer.lr=0.01",
         f"{program} fork {run} --set optimizer.lr=0.005",
         f"{program} --help",
     ]
-    if home != DEFAULT_HOME.absolute():
+    if home != DEFAULT_HOME.absolute() and not in_container:
         lines.insert(0, f"export {environment.HOME}={shlex.quote(str(home))}")
     return "\n".join(f"  {line}" for line in lines)
 
@@ -100,7 +101,7 @@ def summary(run: dict[str, Any], home: Path) -> str:
         lines.append(
             f"  worst class    {found['worst_class']} ({found['worst_class_accuracy']:.4f})"
         )
-    lines.append(f"  W&B            {_tracking(run['tracking'])}")
+    lines.append(f"  W&B            {tracking_line(run['tracking'])}")
     lines.append(f"  checkpoints    {RunPaths(home, run['id']).checkpoints}")
     return "\n".join(lines)
 
@@ -110,7 +111,8 @@ def _steps(run: dict[str, Any]) -> str:
     return f"{done} steps"
 
 
-def _tracking(tracking: dict[str, Any] | None) -> str:
+def tracking_line(tracking: dict[str, Any] | None) -> str:
+    """Where W&B shows a run, or how to send it there."""
     if tracking is None:
         return "nothing was logged"
     if tracking["url"]:

@@ -21,7 +21,7 @@ PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
 from control_api.exits import Exits
-from control_api.supervisor import Supervisor
+from control_api.supervisor import Heirs, Supervisor
 
 folder = Path(sys.argv[1])
 
@@ -29,9 +29,24 @@ def tell(name):
     with (folder / name).open("a") as file:
         file.write(f"{os.getpid()} {time.monotonic()}\\n")
 
+def leave(name, code):
+    tell(name)
+    os._exit(code)
+
 def lives():
     tell("lives")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: leave("lived", 0))
+    while True:
+        time.sleep(60)
+
+def starts():
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, lambda *_: leave("was asked", 143))
+        tell("started")
+        while True:
+            time.sleep(60)
+    signal.signal(signal.SIGTERM, lambda *_: leave("starts no more", 0))
     while True:
         time.sleep(60)
 
@@ -50,8 +65,10 @@ def hangs():
     while True:
         time.sleep(60)
 
-works = {name: {"lives": lives, "dies": dies, "hangs": hangs}[name] for name in sys.argv[2:]}
-Supervisor(works, Exits(folder / "exits")).run()
+known = {"lives": lives, "dies": dies, "hangs": hangs, "starts": starts}
+works = {name: known[name] for name in sys.argv[2:]}
+heirs = Heirs("starts", 30.0) if "starts" in works else None
+Supervisor(works, Exits(folder / "exits"), heirs=heirs).run()
 """
 
 
@@ -121,6 +138,19 @@ def test_a_child_that_will_not_end_is_killed_in_time(run, tmp_path):
     assert process.wait(30) == 0
     assert time.monotonic() - began < 12
     assert start_time(hanging) is None
+
+
+def test_what_a_child_has_started_ends_with_it_if_it_must(run, tmp_path):
+    """Nothing is started any more by then, and somebody is there whom it can tell of its end."""
+    process = run("lives", "starts")
+    told(tmp_path, "started", 1)
+    told(tmp_path, "lives", 1)
+    process.terminate()
+    assert process.wait(30) == 0
+    moments = [told(tmp_path, name, 1)[0][1] for name in ("starts no more", "was asked", "lived")]
+    assert moments == sorted(moments)
+    [note] = (tmp_path / "exits").glob("*.json")
+    assert '"code": 143' in note.read_text()
 
 
 def test_the_pause_has_an_end_and_a_long_life_forgets_it(tmp_path):

@@ -1,0 +1,154 @@
+"""A Docker engine of our own, and the image in it. Nothing is pulled: the base is made here.
+
+`python tests/docker_engine.py FOLDER` makes engine and image ready in a folder, for tests that are
+told of it by `MIDCOURSE_TEST_DOCKER_FOLDER`.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIRE = "MIDCOURSE_TEST_DOCKER"
+"""`require` fails where no engine can be started, in place of a skip."""
+FOLDER = "MIDCOURSE_TEST_DOCKER_FOLDER"
+"""Where an engine keeps what it has, for the next time. Unset: in a folder that goes."""
+BASE, IMAGE = "midcourse-test-base", "midcourse-test"
+_PROGRAMS = ("dockerd", "docker", "debootstrap")
+_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_START_SECONDS = 60.0
+
+
+def why_absent() -> str | None:
+    """Why no engine can be started here; None if one can."""
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed (Debian's packages docker.io and debootstrap)"
+    return None if os.geteuid() == 0 else "only root can start a Docker engine"
+
+
+class Engine:
+    """`dockerd` with a data root, socket and pid file of its own."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="midcourse-docker-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._is_ours = folder is None
+        self.host = f"unix://{self.folder / 'sock'}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. Containers of before go on (`--live-restore`)."""
+        options = {
+            "data-root": self.folder / "data",
+            "exec-root": self.folder / "exec",
+            "pidfile": self.folder / "pid",
+            "host": self.host,
+        }
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                # It ends with us, however we end.
+                ["setpriv", "--pdeathsig=TERM", "--", "dockerd", "--live-restore"]
+                + [f"--{name}={at}" for name, at in options.items()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while self.try_("info").returncode != 0:
+            said = (self.folder / "log").read_text(errors="replace")[-3000:]
+            assert self._process.poll() is None, f"dockerd does not start:\n{said}"
+            assert time.monotonic() < deadline, f"dockerd does not answer:\n{said}"
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Have it die; its containers live on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order, and all containers with it."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        if containers := self.run("ps", "--all", "--quiet").split():
+            self.run("rm", "--force", "--volumes", *containers)
+        self._process.terminate()
+        self._process.wait(60)
+        if self._is_ours:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def try_(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """`docker …`, whatever comes of it."""
+        environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "0"}
+        return subprocess.run(
+            ["docker", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            **options,
+        )
+
+    def run(self, *arguments: str, **options: Any) -> str:
+        """`docker …`, which must succeed; what it prints."""
+        done = self.try_(*arguments, **options)
+        assert done.returncode == 0, f"docker {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """What the engine knows of a container or an image."""
+        found: dict[str, Any] = json.loads(self.run("inspect", name))[0]
+        return found
+
+    def has_image(self, name: str) -> bool:
+        """Whether there is an image of that name."""
+        return self.try_("image", "inspect", name).returncode == 0
+
+    def build(self) -> str:
+        """Build the image by the Dockerfile, from a base that is made here; its name."""
+        if not self.has_image(BASE):
+            self._make_base()
+        base = ("--build-arg", f"BASE_IMAGE={BASE}")
+        self.run("build", "--network=host", *base, f"--tag={IMAGE}", str(ROOT))
+        return IMAGE
+
+    def _make_base(self) -> None:
+        """What `debootstrap` makes; with our certificates, should a proxy be on the way."""
+        root = self.folder / "base"
+        shutil.rmtree(root, ignore_errors=True)
+        include = "--include=python3,python3-venv,ca-certificates"
+        made = subprocess.run(
+            ["debootstrap", "--variant=minbase", include, "bookworm", str(root)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stdout[-3000:] + made.stderr
+        shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
+        shutil.copyfile(_BUNDLE, root / _BUNDLE.relative_to("/"))
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            environment = {**os.environ, "DOCKER_HOST": self.host}
+            imported = ["docker", "import", "-", BASE]
+            subprocess.run(imported, stdin=tar.stdout, env=environment, check=True, stdout=-3)
+        assert tar.returncode == 0
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    engine = Engine(Path(sys.argv[1]))
+    engine.start()
+    try:
+        engine.build()
+    finally:
+        engine.stop()
