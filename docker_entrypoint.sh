@@ -45,11 +45,15 @@ else
     esac
 fi
 
+# -P: what lies in the working directory is not ours to import.
 case ${1:-up} in
-up) set -- python -m control_api.up ;;
+up)
+    [ $# -le 1 ] || refuse "up takes no arguments; CONFIG, PORT and MIDCOURSE_… say what it does."
+    set -- python -P -m control_api.up
+    ;;
 api)
     shift
-    set -- python -m control_api "$@"
+    set -- python -P -m control_api "$@"
     ;;
 esac
 exec "$@"

@@ -23,7 +23,7 @@ from control_api.lease import new_holder
 from control_api.reconcile import reconcile
 from control_api.serve import listen, serve
 from control_api.settings import Settings
-from control_api.supervisor import Heirs, Supervisor, Work
+from control_api.supervisor import Orphans, Supervisor, Work
 from control_api.tokens import ensure_admin
 from midcourse.contract.errors import InvalidInput, MidcourseError
 
@@ -74,7 +74,7 @@ def _supervise(settings: Settings, listener: socket | None, *, reconciles: bool)
     supervisor = Supervisor(
         works,
         Exits(settings.exits),
-        heirs=None if settings.trainers_stay else Heirs("reconciler", settings.obey_seconds),
+        orphans=None if settings.trainers_stay else Orphans("reconciler", settings.obey_seconds),
         # Whoever comes now is refused at once, and may ask another.
         when_ending=listener.close if listener is not None else lambda: None,
     )

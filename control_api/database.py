@@ -27,10 +27,10 @@ class Database:
     def __init__(self, url: str, bell: Bell | None = None) -> None:
         self.engine = make_engine(url)
         self.bell = bell or Bell()
-        self._is_postgresql = self.engine.dialect.name == "postgresql"
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = self.engine.execution_options(**(snapshot if self._is_postgresql else {}))
-        single = {"isolation_level": "AUTOCOMMIT"} if self._is_postgresql else {}
+        self._reader = self.engine.execution_options(**(snapshot if self.is_postgresql else {}))
+        single = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {}
         self._fetcher = self.engine.execution_options(**single)
 
     @contextmanager
@@ -93,7 +93,7 @@ class Database:
     @contextmanager
     def _migrating(self) -> Iterator[Config]:
         with self.engine.execution_options(writes=True).begin() as connection:
-            if self._is_postgresql:
+            if self.is_postgresql:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 take_turns(connection, _MIGRATION_LOCK)

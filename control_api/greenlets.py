@@ -13,8 +13,8 @@ import gevent
 from gevent import monkey
 from gevent.hub import Waiter
 
-LONGEST_WAY = 0.005
-"""Seconds after which one is let through all the same, while others never stop coming."""
+LONGEST_WAIT_SECONDS = 0.005
+"""One is let through so often all the same, while others never stop coming."""
 
 
 def patch() -> None:
@@ -59,7 +59,7 @@ class Turnstile:
     def _open(self) -> None:
         if not self._watchers:
             loop = gevent.get_hub().loop
-            self._watchers = (loop.idle(), loop.timer(LONGEST_WAY, LONGEST_WAY))
+            self._watchers = (loop.idle(), loop.timer(LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS))
         for watcher in self._watchers:
             watcher.start(self._let_through)
 

@@ -27,21 +27,15 @@ def adopt_orphans() -> None:
 
 
 def offspring() -> set[int]:
-    """The living children of this process, adopted ones too. Where there is no /proc, nobody's."""
+    """The living children of this process, adopted ones too; none where there is no /proc."""
     own, found = os.getpid(), set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            told = (folder / "stat").read_text(errors="replace")  # a name may be cut anywhere
+            state, parent = told.rpartition(")")[2].split()[:2]
             if int(parent) == own and state not in "ZX":
                 found.add(int(folder.name))
     return found
-
-
-def leads_session(pid: int) -> bool:
-    """Whether a process is the first of a session of its own."""
-    with suppress(ProcessLookupError):
-        return os.getsid(pid) == pid
-    return False
 
 
 def be_called(name: str) -> None:

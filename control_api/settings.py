@@ -30,6 +30,7 @@ OBEY_SECONDS = "MIDCOURSE_OBEY_SECONDS"
 EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
 WORKERS = "MIDCOURSE_WORKERS"
 TRAINERS_STAY = "MIDCOURSE_TRAINERS_STAY"
+IN_CONTAINER = "MIDCOURSE_IN_CONTAINER"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -55,6 +56,7 @@ _OWN_VARIABLES = frozenset(
         EVENT_DAYS,
         WORKERS,
         TRAINERS_STAY,
+        IN_CONTAINER,
         environment.HOME,
         environment.RUN_ID,
         environment.ATTEMPT,
@@ -112,6 +114,9 @@ class Settings:
     trainers_stay: bool = True
     """Trainers train on when the API ends, and the next one takes them up. Where they cannot, as in
     a container that ends with it, they are asked to end, and the next API starts them again."""
+
+    in_container: bool = False
+    """People reach `midcourse`, and the token's file, by `docker exec`."""
 
     slots: tuple[Slot, ...] = field(default_factory=lambda: find_slots({}))
     """Where runs train, one in each; in the order in which they are given out."""
@@ -177,9 +182,8 @@ class Settings:
                 Fault(path=LOG_FORMAT, message=f"must be one of {', '.join(LOG_FORMATS)}")
             )
         workers = _count(WORKERS, environ, 0, MOST_WORKERS, faults)
-        stay = (environ.get(TRAINERS_STAY) or "yes").lower()
-        if stay not in ("yes", "no"):
-            faults.append(Fault(path=TRAINERS_STAY, message=f"must be yes or no, not {stay!r}"))
+        trainers_stay = _yes_or_no(TRAINERS_STAY, environ, True, faults)
+        in_container = _yes_or_no(IN_CONTAINER, environ, False, faults)
         slots: tuple[Slot, ...] = ()
         try:
             slots = parse_slots(environ.get(SLOTS) or "", environ)
@@ -203,7 +207,8 @@ class Settings:
             obey_seconds=obey_seconds,
             event_days=event_days,
             workers=workers,
-            trainers_stay=stay == "yes",
+            trainers_stay=trainers_stay,
+            in_container=in_container,
             trainer_environment={
                 name: value for name, value in environ.items() if name not in _OWN_VARIABLES
             },
@@ -243,6 +248,13 @@ def _count(
         return int(text)
     faults.append(Fault(path=name, message=f"must be a number from 1 to {most}, not {text!r}"))
     return default
+
+
+def _yes_or_no(name: str, environ: Mapping[str, str], default: bool, faults: list[Fault]) -> bool:
+    text = (environ.get(name) or "").lower()
+    if text not in ("", "yes", "no"):
+        faults.append(Fault(path=name, message=f"must be yes or no, not {text!r}"))
+    return text == "yes" if text else default
 
 
 def _names(text: str) -> frozenset[str]:

@@ -17,14 +17,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 from control_api.exits import Exits
-from control_api.launchers.process import start_time
-from control_api.offspring import (
-    adopt_orphans,
-    be_called,
-    end_with_parent,
-    leads_session,
-    offspring,
-)
+from control_api.launchers.process import is_trainer, start_time
+from control_api.offspring import adopt_orphans, be_called, end_with_parent, offspring
 
 END_SECONDS = 9.0
 """How long children may take to end in order."""
@@ -32,7 +26,7 @@ FIRST_PAUSE = 0.2
 """Before a child that died early is started again; doubles with each further time."""
 LONGEST_PAUSE = 10.0
 _LOOK_SECONDS = 0.5
-"""How often to look for what has been adopted since: the child of one that ended, say."""
+"""How often to look whether trainers have been adopted since."""
 HEALTHY_SECONDS = 10.0
 """A child that lived this long has died by accident: it is started again at once."""
 
@@ -43,8 +37,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Heirs:
-    """Processes that a child starts, that outlive it, and that end with the supervisor."""
+class Orphans:
+    """Trainers, which outlive the child that starts them, where they end with the supervisor."""
 
     starter: str
     """The name of the child."""
@@ -70,7 +64,7 @@ class Supervisor:
         works: Mapping[str, Work],
         exits: Exits,
         *,
-        heirs: Heirs | None = None,
+        orphans: Orphans | None = None,
         when_ending: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,13 +73,13 @@ class Supervisor:
         Args:
             works: what each child does.
             exits: where to note how adopted processes ended.
-            heirs: what else ends with it; None: what has been adopted stays behind.
+            orphans: what else ends with it; None: what has been adopted stays behind.
             when_ending: called once it was asked to end, before the children are.
             clock: seconds that only grow.
         """
         self._children = [_Child(name, work) for name, work in works.items()]
         self._exits = exits
-        self._heirs = heirs
+        self._orphans = orphans
         self._when_ending = when_ending
         self._clock = clock
         self._asked_to_end = False
@@ -162,10 +156,10 @@ class Supervisor:
 
     def _end(self, ear: socket.socket) -> None:
         self._when_ending()
-        if self._heirs is not None:
+        if self._orphans is not None:
             # In this order: nothing more is started, and what ends has somebody to tell of it.
-            self._end_children(ear, [self._heirs.starter])
-            self._end_adopted(ear, self._heirs.patience)
+            self._end_children(ear, [self._orphans.starter])
+            self._end_orphans(ear, self._orphans.patience)
         self._end_children(ear, [child.name for child in self._children])
 
     def _end_children(self, ear: socket.socket, names: Sequence[str]) -> None:
@@ -181,27 +175,22 @@ class Supervisor:
             _forget(child.pid)
             child.pid = None
 
-    def _end_adopted(self, ear: socket.socket, patience: float) -> None:
-        """Ask what has been adopted to end; wait until it has, and note how.
+    def _end_orphans(self, ear: socket.socket, patience: float) -> None:
+        """Ask adopted trainers to end; wait until they have, and note how.
 
-        Only whoever leads a session is asked, as a trainer does: what it has started beside itself
-        sees its end, and has something to finish then.
+        What they have started beside themselves is not waited for: it goes on at the next start.
         """
         asked: set[int] = set()
         deadline = self._clock() + patience
-        while (left := self._adopted()) and self._clock() < deadline:
+        while (left := set(filter(is_trainer, offspring()))) and self._clock() < deadline:
             for pid in left - asked:
-                if leads_session(pid):
-                    asked.add(pid)
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
+                asked.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
             self._sleep(ear, min(_LOOK_SECONDS, deadline - self._clock()))
             self._bury()
         if left:
-            log.error("processes %s have not ended in %.0f s: leaving them", sorted(left), patience)
-
-    def _adopted(self) -> set[int]:
-        return offspring() - {child.pid for child in self._children if child.pid is not None}
+            log.error("trainers %s have not ended in %.0f s: leaving them", sorted(left), patience)
 
     def _living(self, names: Sequence[str] | None = None) -> list[_Child]:
         return [

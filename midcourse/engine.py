@@ -397,9 +397,10 @@ class Engine:
                 self._last_word(error)
         finally:
             self._signals.close()
-            # Who lost the place leaves the run, and its tracker, to the successor at once. Who is
-            # to make room does not keep it while the tracker sends, which goes on by itself.
-            leaves_at_once = self._place_lost or self.status is RunStatus.SUSPENDED
+            # Who lost the place leaves the run, and its tracker, to the successor at once. Who was
+            # asked to make room, or to end, does so: the tracker sends what is left by itself.
+            was_asked = self.status in (RunStatus.SUSPENDED, RunStatus.INTERRUPTED)
+            leaves_at_once = self._place_lost or was_asked
             self.branch.close(0 if leaves_at_once else TRACKER_SECONDS)
             for closing in self._parents:
                 closing.join()

@@ -69,12 +69,6 @@ class Engine:
             assert time.monotonic() < deadline, f"dockerd does not answer:\n{said}"
             time.sleep(0.1)
 
-    def kill(self) -> None:
-        """Have it die; its containers live on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
     def stop(self) -> None:
         """End it in order, and all containers with it."""
         if self._process is None or self._process.poll() is not None:
@@ -127,12 +121,16 @@ class Engine:
         root = self.folder / "base"
         shutil.rmtree(root, ignore_errors=True)
         include = "--include=python3,python3-venv,ca-certificates"
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", include, "bookworm", str(root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            made = subprocess.run(
+                ["debootstrap", "--variant=minbase", include, "bookworm", str(root)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:  # what it mounts, if it was ended on its way
+            for mounted in ("proc", "sys"):
+                subprocess.run(["umount", str(root / mounted)], capture_output=True, check=False)
         assert made.returncode == 0, made.stdout[-3000:] + made.stderr
         shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
         shutil.copyfile(_BUNDLE, root / _BUNDLE.relative_to("/"))

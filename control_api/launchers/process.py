@@ -120,7 +120,8 @@ def start_time(pid: int, *, though_ended: bool = False) -> str | None:
     if not PROC.is_dir():
         return _start_time_by_ps(pid)
     try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        told = (PROC / str(pid) / "stat").read_text(errors="replace")
+        fields = told.rpartition(")")[2].split()
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -128,10 +129,20 @@ def start_time(pid: int, *, though_ended: bool = False) -> str | None:
     return None if state in "ZX" and not though_ended else f"{boot}:{ticks_since_boot}"
 
 
+def is_trainer(pid: int) -> bool:
+    """Whether a process has the token of a run: its trainer has, what that has started has not."""
+    try:
+        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(each.startswith(f"{environment.RUN_TOKEN}=".encode()) for each in variables)
+
+
 def _is_sibling(pid: int) -> bool:
     """Whether a process has the same parent as this one."""
     try:
-        parent = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1]
+        told = (PROC / str(pid) / "stat").read_text(errors="replace")
+        parent = told.rpartition(")")[2].split()[1]
     except (FileNotFoundError, ProcessLookupError):
         return False
     return int(parent) == os.getppid()

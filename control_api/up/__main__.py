@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 
 from control_api.settings import Settings
+from control_api.submitting import DEFAULT_EXPERIMENT
 from control_api.up.client import Client, Refused
 from control_api.up.server import NotServing, Server
 from control_api.up.watch import watch
@@ -24,6 +25,7 @@ from midcourse.contract.base import strict_json_loads
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.runs import ENDED, RunStatus
 
+RESTING = frozenset({RunStatus.PAUSED, RunStatus.SUSPENDED})
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "trainer" / "configs" / "digits.json"
 
 
@@ -55,19 +57,20 @@ def main() -> int:
 
 
 def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
-    url, token = server.settings.url, server.token()
+    settings, token = server.settings, server.token()
+    url = settings.url
     client = Client(url, token)
-    run_id, state = unfinished(client, config), "goes on"
-    if run_id is None:
-        run_id, state = client.post("/runs", {"config": config})["id"], "is under way"
+    if (run := unfinished(client, config)) is not None:
+        state = "goes on" if run["status"] not in RESTING else f"is {run['status']}: resume it"
+    else:
+        run, state = client.post("/runs", {"config": config}), "is under way"
+    run_id = run["id"]
     console.print(f"The control API serves {url}; run {run_id} {state}. Steer it with:\n")
-    console.print(curl_lines(url, token, run_id) + "\n", markup=False, highlight=False)
+    console.print(curl_lines(settings, token, run_id) + "\n", markup=False, highlight=False)
     console.print("or, in another terminal, with less to type:\n")
-    in_container = os.environ.get("MIDCOURSE_IN_CONTAINER") == "yes"
-    lines = midcourse_lines(server.settings.home, run_id, in_container=in_container)
-    console.print(lines + "\n", markup=False, highlight=False)
+    console.print(midcourse_lines(settings, run_id) + "\n", markup=False, highlight=False)
     run = watch(client, run_id, console)
-    console.print("\n" + summary(run, server.settings.home), markup=False, highlight=False)
+    console.print("\n" + summary(run, settings.home), markup=False, highlight=False)
     succeeded = run["status"] == RunStatus.FINISHED
     if os.environ.get("EXIT") == "1":
         return 0 if succeeded else 1
@@ -77,16 +80,24 @@ def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
     return 1
 
 
-def unfinished(client: Client, config: dict[str, Any]) -> str | None:
-    """The newest run of this very configuration that has not ended: it goes on, and no second one.
+def unfinished(client: Client, config: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest training of this very configuration that has not ended, or what took its place.
+
+    Not a fork or a replay of one, which have its configuration too.
 
     Raises:
         Refused: with the API's own words.
         requests.RequestException: it cannot be reached.
     """
-    live = [status.value for status in RunStatus if status not in ENDED]
-    page = client.get("/runs", status=",".join(live), sort="-created_at")
-    return next((run["id"] for run in page["runs"] if run["config"] == config), None)
+    wanted = {"experiment": DEFAULT_EXPERIMENT, **config}
+    live = ",".join(status for status in RunStatus if status not in ENDED)
+    found = client.get("/runs", status=live, sort="-created_at", limit=500)["runs"]
+    return next((run for run in found if run["config"] == wanted and not _is_branch(run)), None)
+
+
+def _is_branch(run: dict[str, Any]) -> bool:
+    origin = run["origin"]
+    return run["replay"] is not None or (origin is not None and not origin["revert"])
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from control_api.settings import Settings
 from midcourse.contract.errors import MidcourseError
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 25.0
 LOG_FILE = "control_api.log"
 URL_FILE = "url"
 """In the home, beside the token: where `midcourse` finds the API of this machine."""
@@ -43,7 +43,7 @@ class Server:
         with log:
             start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "control_api", f"--port={settings.port}"],
+                [sys.executable, "-P", "-m", "control_api", f"--port={settings.port}"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # it greets with the admin's token: not for a log
                 stderr=log,
@@ -95,7 +95,7 @@ class Server:
             self._process.terminate()
             try:
                 self._process.wait(STOP_SECONDS + patience)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 self._process.kill()
                 self._process.wait()
 

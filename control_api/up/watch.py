@@ -21,7 +21,7 @@ TRACKING_SECONDS = 90.0
 
 
 def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
-    """Show a run until it has ended; a revert is followed to its child.
+    """Show a run until it has ended; a revert or undo is followed to its child.
 
     Returns:
         The run that ended, as the API shows it.

@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from control_api.settings import Settings
 from midcourse.contract import environment
 from midcourse.contract.names import Metric
 from midcourse.contract.paths import DEFAULT_HOME, RunPaths
 
 
-def curl_lines(url: str, token: str, run: str) -> str:
-    """Ready to paste: pause, resume, change, fork, look."""
-    api = f"{url}/api/v1/runs/{run}"
+def curl_lines(settings: Settings, token: str, run: str) -> str:
+    """Ready to paste: pause, resume, change, fork, look.
+
+    What a container prints is kept, and may be sent on: there they fetch the token.
+    """
+    api = f"{settings.url}/api/v1/runs/{run}"
+    if settings.in_container:
+        token = f"$(docker exec {platform.node()} cat {settings.token_file})"
     head = f'-H "Authorization: Bearer {token}"'
     json = '-H "Content-Type: application/json"'
     lines = [
@@ -36,17 +42,18 @@ def curl_lines(url: str, token: str, run: str) -> str:
     return "\n".join(f"  # {name}\n  {line}" for name, line in lines)
 
 
-def midcourse_lines(home: Path, run: str, *, in_container: bool = False) -> str:
+def midcourse_lines(settings: Settings, run: str) -> str:
     """The same with `midcourse`, which finds the token in the home."""
-    program = f"docker exec -it {platform.node()} midcourse" if in_container else _program()
+    inside = settings.in_container
+    program = f"docker exec -it {platform.node()} midcourse" if inside else _program()
     lines = [
         f"{program} watch {run}",
         f"{program} set {run} optimizer.lr=0.01",
         f"{program} fork {run} --set optimizer.lr=0.005",
         f"{program} --help",
     ]
-    if home != DEFAULT_HOME.absolute() and not in_container:
-        lines.insert(0, f"export {environment.HOME}={shlex.quote(str(home))}")
+    if settings.home != DEFAULT_HOME.absolute() and not inside:
+        lines.insert(0, f"export {environment.HOME}={shlex.quote(str(settings.home))}")
     return "\n".join(f"  {line}" for line in lines)
 
 

@@ -18,10 +18,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 # A supervisor of two children that tell of their starts: one lives, one dies at once, with orphans.
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from control_api.exits import Exits
-from control_api.supervisor import Heirs, Supervisor
+from control_api.supervisor import Orphans, Supervisor
 
 folder = Path(sys.argv[1])
 
@@ -40,12 +40,10 @@ def lives():
         time.sleep(60)
 
 def starts():
-    if os.fork() == 0:
-        os.setsid()
-        signal.signal(signal.SIGTERM, lambda *_: leave("was asked", 143))
-        tell("started")
-        while True:
-            time.sleep(60)
+    program = [sys.executable, str(folder / "trainer.py"), str(folder)]
+    with_token = {**os.environ, "MIDCOURSE_RUN_TOKEN": "t"}
+    subprocess.Popen(program, env=with_token, start_new_session=True)
+    subprocess.Popen(program, start_new_session=True)  # what a trainer has left behind
     signal.signal(signal.SIGTERM, lambda *_: leave("starts no more", 0))
     while True:
         time.sleep(60)
@@ -67,8 +65,27 @@ def hangs():
 
 known = {"lives": lives, "dies": dies, "hangs": hangs, "starts": starts}
 works = {name: known[name] for name in sys.argv[2:]}
-heirs = Heirs("starts", 30.0) if "starts" in works else None
-Supervisor(works, Exits(folder / "exits"), heirs=heirs).run()
+orphans = Orphans("starts", 30.0) if "starts" in works else None
+Supervisor(works, Exits(folder / "exits"), orphans=orphans).run()
+"""
+
+# Says with its exit code that it was asked to end, and whether it is a trainer.
+TRAINER = """
+import os, signal, sys, time
+from pathlib import Path
+
+kind = "trainer" if "MIDCOURSE_RUN_TOKEN" in os.environ else "other"
+
+def tell(what):
+    Path(sys.argv[1], f"{kind} {what}").write_text(f"{os.getpid()} {time.monotonic()}\\n")
+
+def leave(*_):
+    tell("was asked")
+    os._exit(143)
+
+signal.signal(signal.SIGTERM, leave)
+tell("started")
+time.sleep(60)
 """
 
 
@@ -140,17 +157,25 @@ def test_a_child_that_will_not_end_is_killed_in_time(run, tmp_path):
     assert start_time(hanging) is None
 
 
-def test_what_a_child_has_started_ends_with_it_if_it_must(run, tmp_path):
-    """Nothing is started any more by then, and somebody is there whom it can tell of its end."""
+def test_trainers_end_with_it_if_they_must(run, tmp_path):
+    """None is started any more by then, and somebody is there whom they can tell of their end."""
+    (tmp_path / "trainer.py").write_text(TRAINER)
     process = run("lives", "starts")
-    told(tmp_path, "started", 1)
-    told(tmp_path, "lives", 1)
-    process.terminate()
-    assert process.wait(30) == 0
-    moments = [told(tmp_path, name, 1)[0][1] for name in ("starts no more", "was asked", "lived")]
-    assert moments == sorted(moments)
-    [note] = (tmp_path / "exits").glob("*.json")
-    assert '"code": 143' in note.read_text()
+    [(other, _)] = told(tmp_path, "other started", 1)
+    try:
+        [(trainer, _)] = told(tmp_path, "trainer started", 1)
+        told(tmp_path, "lives", 1)
+        process.terminate()
+        assert process.wait(30) == 0
+        ends = ("starts no more", "trainer was asked", "lived")
+        moments = [told(tmp_path, name, 1)[0][1] for name in ends]
+        assert moments == sorted(moments)
+        [note] = (tmp_path / "exits").glob("*.json")
+        assert note.name == f"{trainer}.json"
+        assert '"code": 143' in note.read_text()
+        assert start_time(other) is not None, "what is no trainer is neither asked nor waited for"
+    finally:
+        os.kill(other, signal.SIGKILL)
 
 
 def test_the_pause_has_an_end_and_a_long_life_forgets_it(tmp_path):

@@ -101,12 +101,17 @@ def test_a_command_takes_its_place_with_its_arguments_and_its_exit_code() -> Non
     assert (done.returncode, done.stdout, done.stderr) == (7, "two words 1\n", "")
 
 
+def test_up_takes_no_arguments() -> None:
+    done = enter("up", "--port", "9000", WANDB_MODE="offline")
+    assert (done.returncode, "up takes no arguments" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("given", "becomes"),
     [
-        ([], ["-m", "control_api.up"]),
-        (["up"], ["-m", "control_api.up"]),
-        (["api", "--port", "9000"], ["-m", "control_api", "--port", "9000"]),
+        ([], ["-P", "-m", "control_api.up"]),
+        (["up"], ["-P", "-m", "control_api.up"]),
+        (["api", "--port", "9000"], ["-P", "-m", "control_api", "--port", "9000"]),
         (["python", "my own.py"], ["my own.py"]),
     ],
 )
