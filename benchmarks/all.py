@@ -1,4 +1,4 @@
-"""`make bench`: all benchmarks that need no GPU, one after the other, then the tables of README.md.
+"""`make bench`: the benchmarks of training, which need no GPU, then the tables of README.md.
 
 Needs a machine that does nothing else for ten minutes.
 """
@@ -13,7 +13,6 @@ NAMES = (
     "log_cost",
     "layer_statistics",
     "checkpoint_stall",
-    "metric_store",
     "command_latency",
     "step_overhead",
 )

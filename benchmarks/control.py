@@ -20,6 +20,7 @@ from benchmarks.harness import ROOT, child_environment
 from midcourse.contract.runs import ENDED, RunStatus
 
 START_SECONDS = 60.0
+_LEAVE_SECONDS = 30.0
 
 
 class ControlApi:
@@ -67,7 +68,16 @@ class ControlApi:
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
-        self._folder.cleanup()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while True:
+            try:
+                self._folder.cleanup()
+            except OSError:  # the run's tracker is still about to end
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def ask(
         self,
