@@ -89,6 +89,10 @@ class Served:
         run = self.curl("POST", "/runs", {"config": config})["id"]
         return self.wait_for_status(run, "finished", "failed")
 
+    def training(self) -> dict[str, Any]:
+        """What `up` trains, once it is submitted."""
+        return wait_for(self.runs, f"{self.name} has a run")[0]
+
     def runs(self) -> list[dict[str, Any]]:
         """All runs, the newest first."""
         found: list[dict[str, Any]] = self.curl("GET", "/runs?sort=-created_at")["runs"]

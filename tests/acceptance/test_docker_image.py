@@ -80,7 +80,7 @@ def test_one_command_trains_and_is_steered_with_the_lines_that_it_prints(
     env_file.write_text(example.replace("#MIDCOURSE_SLOTS=auto", "MIDCOURSE_SLOTS=cpu:2"))
     box = serve(options=(f"--env-file={env_file}", *mounted(config)))
     wait_for(lambda: "# look" in box.log, "it has printed curl lines")
-    [run] = box.runs()
+    run = box.training()
     box.wait_for_step(run["id"], 1)
     lines = dict(re.findall(r"# (\w+)\n +(curl .*)", box.log))
     assert list(lines) == ["pause", "resume", "change", "fork", "look"]
@@ -112,7 +112,7 @@ def test_stopped_started_and_killed_it_ends_with_the_bits_of_one_that_was_not(
     serve, config: Path
 ) -> None:
     calm, tossed = serve(options=mounted(config)), serve(options=mounted(config))
-    [run] = tossed.runs()
+    run = tossed.training()
     tossed.wait_for_step(run["id"], 150)
     tossed.engine.run("stop", tossed.name)
     assert tossed.engine.inspect(tossed.name)["State"]["ExitCode"] == 0, "within Docker's 10 s"
@@ -124,7 +124,7 @@ def test_stopped_started_and_killed_it_ends_with_the_bits_of_one_that_was_not(
     tossed.wait_for_step(run["id"], 500)
     tossed.engine.run("kill", tossed.name)
     tossed.start_again()
-    [undisturbed] = calm.runs()
+    undisturbed = calm.training()
     calm.wait_for_status(undisturbed["id"], "finished")
     ended = tossed.wait_for_status(run["id"], "finished")
     assert ended["attempt"] == 3
