@@ -666,6 +666,8 @@ def test_a_run_as_it_is_now_is_drawn(cli: Cli, fake: FakeControl) -> None:
 def test_up_becomes_the_control_api(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in sys.modules if name.startswith("control_api.up")]:
+        monkeypatch.delitem(sys.modules, name)  # another test may have had it
     became: list[tuple[Any, ...]] = []
     monkeypatch.setattr("os.execve", lambda *given: became.append(given))
     (tmp_path / "p.json").write_text("{}")
