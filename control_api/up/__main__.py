@@ -104,14 +104,16 @@ def read_config(path: Path) -> dict[str, Any]:
     """A training's parameters, from JSON or YAML. The trainer checks what they say.
 
     Raises:
-        InvalidInput: it is neither, or no object.
-        OSError: it cannot be read.
+        InvalidInput: it cannot be read, is neither, or holds no object.
     """
-    text = path.read_text()
     try:
+        text = path.read_text(encoding="utf-8")
         loaded = (
             yaml.safe_load(text) if path.suffix in (".yaml", ".yml") else strict_json_loads(text)
         )
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}. CONFIG names it"
+        raise InvalidInput([Fault(path=str(path), message=why)]) from None
     except (ValueError, yaml.YAMLError) as error:
         raise InvalidInput([Fault(path=str(path), message=f"cannot be read: {error}")]) from None
     if not isinstance(loaded, dict):

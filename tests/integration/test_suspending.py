@@ -122,14 +122,19 @@ def test_the_checkpoint_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("commands", "waits"),
+    ("commands", "interrupts", "waits"),
     [
-        pytest.param({3: [command(1, "suspend")]}, False, id="suspended"),
-        pytest.param({}, True, id="finished"),
+        pytest.param({3: [command(1, "suspend")]}, False, False, id="suspended"),
+        pytest.param({}, True, False, id="interrupted"),
+        pytest.param({}, False, True, id="finished"),
     ],
 )
 def test_room_is_made_before_the_tracker_has_sent_everything(
-    commands: dict[int, Any], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    commands: dict[int, Any],
+    interrupts: bool,
+    waits: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     patience: list[float] = []
 
@@ -139,8 +144,13 @@ def test_room_is_made_before_the_tracker_has_sent_everything(
 
     really_finish = TrackerProcess.finish
     monkeypatch.setattr(TrackerProcess, "finish", finish)
-    with suppress(Suspended):
-        tiny_run.train(tmp_path, commands=commands)
+
+    def interrupt(run: Session) -> None:
+        if interrupts and run.current_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with suppress(Suspended, Interrupted):
+        tiny_run.train(tmp_path, commands=commands, each=interrupt)
     assert [seconds > 0 for seconds in patience] == [waits]
 
 

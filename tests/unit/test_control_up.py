@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fake_control import TOKEN, FakeControl, Said, command, run, runs, serving
 from rich.console import Console
 
-from control_api.up.__main__ import unfinished
+from control_api.up.__main__ import read_config, unfinished
 from control_api.up.client import Client
 from control_api.up.watch import watch
+from midcourse.contract.errors import InvalidInput
 from midcourse.contract.runs import ENDED, RunStatus
 
 CONFIG = {"experiment": "digits", "optimizer": {"lr": 0.05}}
@@ -51,6 +53,26 @@ def test_what_took_its_place_does_and_so_does_one_without_an_experiment(
     undone = run(config={"experiment": "default"}, origin={"run": "r22222222", "revert": True})
     fake.on("GET", "/runs", runs(undone))
     assert unfinished(client, {}) == undone
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read: No such file or directory. CONFIG names it"),
+        (b"\xff\xfe", "cannot be read: "),
+        (b"{", "cannot be read: "),
+        (b"[]", "must hold an object"),
+    ],
+)
+def test_what_is_no_configuration_is_named_in_a_sentence(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / "params.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: {why}")
 
 
 @pytest.mark.parametrize("kind", ["revert", "undo"])
