@@ -74,17 +74,15 @@ class ProcessLauncher:
                 del self._children[pid]
 
     def find(self, run_id: str, attempt: int) -> Handle | None:
-        """Look through all processes for the leader of a session with this attempt's variables."""
+        """Look through all processes for the trainer with this attempt's variables."""
         wanted = {
             f"{environment.RUN_ID}={run_id}".encode(),
             f"{environment.ATTEMPT}={attempt}".encode(),
         }
         for folder in PROC.glob("[0-9]*"):
             pid = int(folder.name)
-            with contextlib.suppress(OSError):
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                if wanted <= set(variables) and os.getsid(pid) == pid:
-                    return {"pid": pid, "started": start_time(pid)}
+            if wanted <= _variables(pid) and is_trainer(pid):
+                return {"pid": pid, "started": start_time(pid)}
         return None
 
     def status(self, handle: Handle) -> LaunchStatus:
@@ -130,12 +128,22 @@ def start_time(pid: int, *, though_ended: bool = False) -> str | None:
 
 
 def is_trainer(pid: int) -> bool:
-    """Whether a process has the token of a run: its trainer has, what that has started has not."""
+    """Whether a process leads a session and has a run's token.
+
+    The tracker that a trainer starts leads one, too, and lives on; but it has no token.
+    """
+    token = f"{environment.RUN_TOKEN}=".encode()
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) == pid and any(each.startswith(token) for each in _variables(pid))
+    return False
+
+
+def _variables(pid: int) -> set[bytes]:
+    """The environment that a process was started with; empty where nobody may look, or it ended."""
     try:
-        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        return set((PROC / str(pid) / "environ").read_bytes().split(b"\0"))
     except OSError:
-        return False
-    return any(each.startswith(f"{environment.RUN_TOKEN}=".encode()) for each in variables)
+        return set()
 
 
 def _is_sibling(pid: int) -> bool:

@@ -130,6 +130,20 @@ def test_start_times(launcher, spec):
     assert start_time(dead.pid) is None
 
 
+def test_a_tracker_that_outlives_its_trainer_is_not_taken_for_it(run_id):
+    """It has a session of its own and the run's variables, but for the token."""
+    variables = {environment.RUN_ID: run_id, environment.ATTEMPT: "1"}
+    command = [sys.executable, "-c", "input()"]
+    tracker = subprocess.Popen(
+        command, env=variables, stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert ProcessLauncher().find(run_id, 1) is None
+    finally:
+        tracker.kill()
+        tracker.communicate()
+
+
 def test_children_of_a_trainer_are_not_taken_for_it(launcher, spec, run_id):
     parent = (
         "import subprocess, sys; print('begun')\n"
