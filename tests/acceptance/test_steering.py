@@ -305,6 +305,7 @@ def test_an_edit_waits_for_its_step_and_is_made_once(api: ControlApi, steered: s
 def test_a_dry_run_changes_nothing_and_what_waits_is_withdrawn(
     api: ControlApi, steered: str
 ) -> None:
+    api.command(steered, "change", '{"model.dropout": 0.35}')  # to have something to undo
     before = api.run(steered)
     wait = ("own", "-H", "Prefer: wait=30")
     path = f"/api/v1/runs/{steered}"
