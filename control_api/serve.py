@@ -40,6 +40,8 @@ BACKLOG = 1024
 CONNECTIONS = 8192
 """Of each worker; a live run has two."""
 _NOTIFY_SECONDS, _LOOK_SECONDS = 1.0, 0.02
+_SPEECHLESS_SECONDS = 2.0
+"""At the end, how old a connection may be without a request, for one to be waited for."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -121,6 +123,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._under_way = 0
+        self._speechless: dict[Any, float] = {}
         self._told_to_end = Event()
 
     def patch(self) -> None:
@@ -148,7 +151,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         for server in servers:
             server.close()
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        while self._under_way and time.monotonic() < deadline:
+        while self._is_awaited() and time.monotonic() < deadline:
             self.notify()
             time.sleep(_LOOK_SECONDS)
         for server in servers:
@@ -162,11 +165,25 @@ class Worker(GeventWorker):  # type: ignore[misc]
         server.start()
         return server
 
-    def handle_request(self, *request: Any) -> None:
+    def _is_awaited(self) -> bool:
+        """Whether someone has asked, or has just come in to ask and has not been heard yet."""
+        since = time.monotonic() - _SPEECHLESS_SECONDS
+        return self._under_way > 0 or any(came > since for came in self._speechless.values())
+
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve one connection."""
+        self._speechless[client] = time.monotonic()
+        try:
+            super().handle(listener, client, address)
+        finally:
+            self._speechless.pop(client, None)
+
+    def handle_request(self, name: Any, request: Any, client: Any, address: Any) -> None:
         """Answer one request."""
+        self._speechless.pop(client, None)
         self._under_way += 1
         try:
-            super().handle_request(*request)
+            super().handle_request(name, request, client, address)
         finally:
             self._under_way -= 1
 

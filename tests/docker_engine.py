@@ -1,15 +1,9 @@
-"""A Docker engine of our own, and the image in it. Nothing is pulled: the base is made here.
-
-`python tests/docker_engine.py FOLDER` makes engine and image ready in a folder, for tests that are
-told of it by `MIDCOURSE_TEST_DOCKER_FOLDER`.
-"""
+"""A Docker engine of our own, and the image in it. Nothing is pulled: the base is made here."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -142,13 +136,3 @@ class Engine:
             subprocess.run(imported, stdin=tar.stdout, env=environment, check=True, stdout=-3)
         assert tar.returncode == 0
         shutil.rmtree(root)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    engine = Engine(Path(sys.argv[1]))
-    engine.start()
-    try:
-        engine.build()
-    finally:
-        engine.stop()

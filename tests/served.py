@@ -70,20 +70,25 @@ class Served:
             )
         self.url = f"http://127.0.0.1:{port}"
         if answers:
-            self.until_it_answers()
+            try:
+                self.until_it_answers()
+            except BaseException:  # nobody else could: who asked for it has no hold of it yet
+                self.die()
+                raise
 
     def until_it_answers(self):
         deadline = time.monotonic() + 60
         while not self._answers():
-            assert self.process.poll() is None, (self.home.parent / "api.log").read_text()
-            assert time.monotonic() < deadline
+            log = self.home.parent / "api.log"
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         self.headers = {"Authorization": f"Bearer {(self.home / 'token').read_text().strip()}"}
 
     def _answers(self):
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def ask(self, method, path, **options):

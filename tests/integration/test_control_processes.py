@@ -107,14 +107,28 @@ def test_what_is_killed_comes_back_and_the_port_is_never_lost(serve, database):
     wait_for(lambda: children(web), lambda seen: len(seen) == 2 and workers[0] not in seen)
     os.kill(web, signal.SIGKILL)
     os.kill(reconciler, signal.SIGKILL)
-    # Nobody answers for a moment, but the port is open: who asks now waits.
+    # Who asks now is heard by a worker that is about to end, or waits: the port stays open.
+    assert served.ask("GET", "/runs").status_code == 200
+    wait_for(lambda: [each for each in [web, *workers] if alive(each)], lambda left: not left)
     assert served.ask("GET", "/runs").status_code == 200
     assert served.child("midcourse-web") != web
-    wait_for(lambda: [each for each in workers if alive(each)], lambda left: not left)
     trainer_of(database, submit(served))
     assert holder(database) == first, "it waited for the lease of its own predecessor"
     assert served.end() == 0
     assert holder(database) is None
+
+
+def test_who_came_in_just_before_the_end_is_still_heard(serve):
+    """As when the web server's master dies: its workers end in order, and others take its place."""
+    served = serve(MIDCOURSE_WORKERS="1")
+    web = served.child("midcourse-web")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as came:
+        assert requests.get(f"{served.url}/healthz", timeout=30).ok  # so it was let in before
+        os.kill(web, signal.SIGKILL)
+        wait_for(lambda: alive(web), lambda lives: not lives)
+        came.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert came.recv(64).startswith(b"HTTP/1.1 200 OK")
+    assert served.end() == 0
 
 
 def test_without_its_supervisor_nothing_keeps_the_port_but_trainers_go_on(serve, database):
