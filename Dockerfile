@@ -26,10 +26,11 @@ LABEL org.opencontainers.image.title="Midcourse" \
       org.opencontainers.image.description="Change the course of a machine-learning run while it trains, exactly and on the record." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-# /data takes any user, as clusters choose one; a fresh volume takes over its owner and mode.
+# /data takes any user, as clusters choose one; a fresh volume takes over its owner and mode, and so
+# does one for a part of it.
 RUN echo 'midcourse:x:1000:1000::/tmp:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'midcourse:x:1000:' >> /etc/group \
-    && install -d -m 1777 -o 1000 -g 1000 /data /work
+    && install -d -m 1777 -o 1000 -g 1000 /data /data/runs /data/data /work
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=code /opt/midcourse /opt/midcourse
 ENV PATH=/opt/venv/bin:$PATH \

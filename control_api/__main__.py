@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from control_api import logs, token_command
 from control_api.database import Database
 from control_api.exits import Exits
+from control_api.launchers.docker_engine import SdkMissing, require_sdk
 from control_api.lease import new_holder
 from control_api.reconcile import reconcile
 from control_api.serve import listen, serve
@@ -49,11 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
+        if settings.containers is not None:
+            require_sdk()
         _prepare_home(settings)
         listener = _listen(settings) if given.what == SERVE else None
         had_token = settings.token_file.exists()
         token = _prepare_database(settings)
-    except CannotStart as error:
+    except (CannotStart, SdkMissing) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     logs.set_up(settings.log_level, settings.log_format)

@@ -16,7 +16,12 @@ def new_child(
     session: Session, parent: RunRow, child_id: str, created_by: str, **columns: Any
 ) -> RunRow:
     """A queued run that comes from another; what `columns` does not say is as in the parent."""
-    inherited = {"experiment": parent.experiment, "config": parent.config}
+    inherited = {
+        "experiment": parent.experiment,
+        "config": parent.config,
+        "image": parent.image,
+        "command": parent.command,
+    }
     child = RunRow(
         id=child_id,
         status=RunStatus.QUEUED,

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from control_api import slots
 from control_api.children import origin_of
+from control_api.container_settings import HOME
 from control_api.launchers.base import RunSpec
 from control_api.settings import Settings
 from control_api.tables import RunRow
 from midcourse.contract import environment
+from midcourse.contract.api.submissions import PARAMS
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import TrackingStatus
 
@@ -44,16 +46,21 @@ def run_spec(settings: Settings, run: RunRow, token: str, *, held: int | None = 
         held: it begins paused, as the `resume` of this number is on its way.
     """
     assert run.slot is not None
-    paths = RunPaths(settings.home, run.id)
+    inherited = settings.trainer_environment
+    if settings.containers is not None:  # which has its GPU alone, by whatever number
+        home, url, of_slot = HOME, settings.containers.api_url, {}
+    else:
+        home, url = settings.home, settings.url
+        of_slot = slots.variables(run.slot, settings.slots, inherited)
     variables = {
         # Threads that wait for work by spinning starve the runs beside them; bits stay the same.
         "OMP_WAIT_POLICY": "PASSIVE",
-        **settings.trainer_environment,
-        **slots.variables(run.slot, settings.slots, settings.trainer_environment),
-        environment.HOME: str(settings.home),
+        **inherited,
+        **of_slot,
+        environment.HOME: str(home),
         environment.RUN_ID: run.id,
         environment.ATTEMPT: str(run.attempt),
-        environment.API_URL: settings.url,
+        environment.API_URL: url,
         environment.RUN_TOKEN: token,
         "PYTHONUNBUFFERED": "1",  # the console log is read while it grows
     }
@@ -67,12 +74,22 @@ def run_spec(settings: Settings, run: RunRow, token: str, *, held: int | None = 
         variables[environment.HELD] = str(held)
     return RunSpec(
         run_id=run.id,
+        experiment=run.experiment,
         attempt=run.attempt,
-        argv=(*settings.trainer_command, str(paths.params_file)),
+        slot=run.slot,
+        argv=_argv(settings, run, str(RunPaths(home, run.id).params_file)),
         environment=variables,
         folder=settings.trainer_folder,
-        console=paths.console_log,
+        console=RunPaths(settings.home, run.id).console_log,
+        image=run.image,
     )
+
+
+def _argv(settings: Settings, run: RunRow, params: str) -> tuple[str, ...]:
+    """The run's own command, with the path of its parameters where it asks for it; or ours."""
+    if run.command is not None:
+        return tuple(word.replace(PARAMS, params) for word in run.command)
+    return (*settings.trainer_command, params)
 
 
 def read_tracking(home: Path, run_id: str) -> dict[str, Any] | None:

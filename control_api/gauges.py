@@ -10,9 +10,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from control_api.database import Database
-from control_api.lease import last_claim
+from control_api.lease import LEASE, last_claim
 from control_api.queue import free_slots, queued_runs
-from control_api.reconciler import LEASE
 from control_api.settings import Settings
 from control_api.tables import AttemptRow, CommandRow, EventRow, RunRow
 from midcourse.contract.receipts import CommandState

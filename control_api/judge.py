@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.launchers.base import LaunchStatus
-from control_api.launchers.process import last_lines
+from control_api.launchers.console import last_lines
 from control_api.settings import Settings
 from control_api.tables import AttemptRow, RunRow
 from midcourse.contract.errors import Fault
@@ -86,10 +86,12 @@ def restart_due(settings: Settings, session: Session, run: RunRow) -> datetime:
 def how_it_ended(status: LaunchStatus) -> str:
     """A trainer's end in words."""
     if status.exit_code is None:
-        return "without anybody to see its exit code"
+        return status.why or "without anybody to see its exit code"
     if status.exit_code < 0:
-        return f"by {signal.Signals(-status.exit_code).name}"
-    return f"with exit code {status.exit_code}"
+        how = f"by {signal.Signals(-status.exit_code).name}"
+    else:
+        how = f"with exit code {status.exit_code}"
+    return f"{how}, {status.why}" if status.why else how
 
 
 def _futile_attempts(session: Session, run: RunRow) -> int:

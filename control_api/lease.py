@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 from control_api.rows import insert_new
 from control_api.tables import LeaseRow
 
+LEASE = "reconciler"
+"""The name of the reconciler's."""
+
 
 class Lease:
     """One claimant of a named lease."""
@@ -42,9 +45,17 @@ class Lease:
             row = session.get_one(LeaseRow, self.name, with_for_update=True)
         if row.holder != self.holder and row.expires_at > now:
             return False
+        if row.holder != self.holder:
+            row.trouble = None
         row.holder = self.holder
         row.expires_at = until
         return True
+
+    def tell(self, session: Session, trouble: str | None) -> None:
+        """Say what keeps us from the work that the lease is for; None: nothing."""
+        row = session.get(LeaseRow, self.name)
+        if row is not None and row.holder == self.holder:
+            row.trouble = trouble
 
     def release(self, session: Session) -> None:
         """Give it back, if it is ours."""
@@ -63,6 +74,12 @@ def last_claim(session: Session, name: str, seconds: float) -> datetime | None:
     """
     row = session.get(LeaseRow, name)
     return None if row is None else row.expires_at - timedelta(seconds=seconds)
+
+
+def trouble_of(session: Session, name: str) -> str | None:
+    """What keeps the holder of a lease from its work."""
+    row = session.get(LeaseRow, name)
+    return None if row is None else row.trouble
 
 
 def new_holder() -> str:

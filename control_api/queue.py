@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from control_api.columns import Desired
+from control_api.lease import LEASE, trouble_of
 from control_api.slots import SLOTS, Slot
 from control_api.tables import RunRow
 from midcourse.contract.runs import RunStatus
@@ -54,8 +55,13 @@ def queue_positions(session: Session, runs: Iterable[RunRow]) -> dict[str, int]:
     return {run_id: place for place, run_id in enumerate(queued_runs(session), start=1)}
 
 
-def why_it_waits(run: RunRow, slots: Sequence[Slot]) -> str | None:
-    """What a queued run waits for, in a sentence; None where it is not queued."""
+def why_it_waits(run: RunRow, nothing_starts: str | None) -> str | None:
+    """What a queued run waits for, in a sentence; None where it is not queued.
+
+    Args:
+        run: the run.
+        nothing_starts: `why_nothing_starts`.
+    """
     if run.status is not RunStatus.QUEUED:
         return None
     if run.desired is not Desired.TRAINED:
@@ -64,9 +70,12 @@ def why_it_waits(run: RunRow, slots: Sequence[Slot]) -> str | None:
         return f"It waits for run {run.parent_id} to go back, and goes on in its place."
     if run.parent_id is not None and run.parent_checkpoint is None and not run.attempt:
         return f"It waits for a checkpoint of run {run.parent_id}, from which it is to start."
-    return why_nothing_starts(slots) or "It waits for a slot."
+    return nothing_starts or "It waits for a slot."
 
 
-def why_nothing_starts(slots: Sequence[Slot]) -> str | None:
-    """Why no run will ever start; None where there are slots."""
-    return None if slots else f"There are no slots, so nothing starts: set {SLOTS}."
+def why_nothing_starts(session: Session, slots: Sequence[Slot]) -> str | None:
+    """Why no run starts, whatever its turn; None where it can."""
+    if not slots:
+        return f"There are no slots, so nothing starts: set {SLOTS}."
+    trouble = trouble_of(session, LEASE)
+    return None if trouble is None else f"Nothing is started just now: {trouble}."

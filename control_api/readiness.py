@@ -7,9 +7,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_api.database import Database, migration_config
-from control_api.lease import last_claim
+from control_api.lease import LEASE, last_claim
 from control_api.problems import NotReady
-from control_api.reconciler import LEASE
 from control_api.settings import Settings
 from midcourse.contract.api.health import Check, Readiness
 

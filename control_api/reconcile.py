@@ -8,6 +8,9 @@ from control_api.bell import Bell
 from control_api.database import Database
 from control_api.event_tail import LOOK_SECONDS, EventTail
 from control_api.exits import Exits
+from control_api.launchers.base import Launcher
+from control_api.launchers.containers import DockerLauncher
+from control_api.launchers.docker_engine import Engine
 from control_api.launchers.process import ProcessLauncher
 from control_api.reconciler import Reconciler
 from control_api.settings import Settings
@@ -27,8 +30,7 @@ def reconcile(settings: Settings, holder: str | None = None) -> int:
     parent = os.getppid()
     database = Database(settings.database_url, Bell(LOOK_SECONDS))
     tail = EventTail(database)
-    launcher = ProcessLauncher(Exits(settings.exits))
-    reconciler = Reconciler(settings, database, launcher, holder=holder)
+    reconciler = Reconciler(settings, database, _launcher(settings), holder=holder)
     tail.start()
     reconciler.start()
     while os.getppid() == parent:
@@ -41,3 +43,9 @@ def reconcile(settings: Settings, holder: str | None = None) -> int:
     tail.stop()
     database.close()
     return 0
+
+
+def _launcher(settings: Settings) -> Launcher:
+    if settings.containers is not None:
+        return DockerLauncher(settings.containers, Engine())
+    return ProcessLauncher(Exits(settings.exits))

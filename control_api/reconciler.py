@@ -21,8 +21,8 @@ from control_api.children import origin_of
 from control_api.chores import Chores
 from control_api.database import Database
 from control_api.deleting import clear_deleted
-from control_api.launchers.base import Launcher
-from control_api.lease import Lease
+from control_api.launchers.base import Launcher, LauncherUnreachable
+from control_api.lease import LEASE, Lease
 from control_api.lifecycle import do_as_wanted, end_run, get_run
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
@@ -36,7 +36,6 @@ from midcourse.contract.runs import ENDED, RunStatus
 
 log = logging.getLogger(__name__)
 
-LEASE = "reconciler"
 _REST = 4
 """After a round, for so many times its length: a fifth of a core is the most that they take."""
 _LONGEST_REST_SECONDS = 0.2
@@ -65,6 +64,7 @@ class Reconciler:
         self.lease = Lease(LEASE, settings.lease_seconds, holder)
         self.trainers = Trainers(settings, database, launcher, now, self._writing)
         self.chores = Chores(timedelta(days=settings.event_days))
+        self._trouble: str | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="reconciler", daemon=True)
 
@@ -115,15 +115,38 @@ class Reconciler:
         with self.database.writing() as session:
             if not self.lease.claim(session, self.now()):
                 return
+        knows_trainers = self._look()
         for level, step in steps:
+            if step in (trainers.watch, self._restart) and not knows_trainers:
+                continue
             with self.database.reading() as session:
                 run_ids = level(session, self.now())
             for run_id in run_ids:
                 self._attend(step, run_id)
-        self._start_queued()
+        if knows_trainers:
+            self._start_queued()
         if self.chores.are_due(self.now()):
             with self._writing() as session:
                 self.chores.do(session, self.now())
+            if knows_trainers:
+                trainers.clear_remains()
+
+    def _look(self) -> bool:
+        """See how trainers are; False where nobody can say, and they are left as they are."""
+        trouble = None
+        try:
+            self.trainers.look()
+        except LauncherUnreachable as error:
+            trouble = str(error)
+        if trouble != self._trouble:
+            if trouble is None:
+                log.info("the %s launcher answers again", self.launcher.name)
+            else:
+                log.error("%s. Trainers train on; none is started until it answers", trouble)
+            with self._writing() as session:
+                self.lease.tell(session, trouble)
+            self._trouble = trouble
+        return trouble is None
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
@@ -143,6 +166,8 @@ class Reconciler:
                 step(run_id)
             except (OperationalError, InterfaceError, LeaseLost):
                 raise
+            except LauncherUnreachable as error:
+                log.warning("run %s: %s", run_id, error)
             except Exception:
                 log.exception("run %s: %s failed", run_id, step.__name__)
 

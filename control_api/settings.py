@@ -12,6 +12,8 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from control_api import container_settings
+from control_api.container_settings import ContainerSettings
 from control_api.slots import SLOTS, Slot, find_slots, parse_slots
 from midcourse.contract import environment
 from midcourse.contract.errors import Fault, InvalidInput
@@ -31,6 +33,8 @@ EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
 WORKERS = "MIDCOURSE_WORKERS"
 TRAINERS_STAY = "MIDCOURSE_TRAINERS_STAY"
 IN_CONTAINER = "MIDCOURSE_IN_CONTAINER"
+
+_WANDB_KEY, _WANDB_OLD_KEY, _WANDB_KEY_FILE = "WANDB_API_KEY", "WANDB_TOKEN", "WANDB_API_KEY_FILE"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -68,6 +72,7 @@ _OWN_VARIABLES = frozenset(
         environment.RUN_TOKEN,
         environment.API_TOKEN,
         environment.API_TOKEN_FILE,
+        *container_settings.OWN_VARIABLES,
     }
 )
 """Not handed on to trainers: the launcher gives each its own, and a database URL may hold a
@@ -115,6 +120,8 @@ class Settings:
     """Trainers train on when the API ends, and the next one takes them up. Where they cannot, as in
     a container that ends with it, they are asked to end, and the next API starts them again."""
 
+    containers: ContainerSettings | None = None
+    """Trainers are containers, by the `docker` launcher; None: processes of this machine."""
     in_container: bool = False
     """People reach `midcourse`, and the token's file, by `docker exec`."""
 
@@ -184,6 +191,16 @@ class Settings:
         workers = _count(WORKERS, environ, 0, MOST_WORKERS, faults)
         trainers_stay = _yes_or_no(TRAINERS_STAY, environ, True, faults)
         in_container = _yes_or_no(IN_CONTAINER, environ, False, faults)
+        home = Path(environ.get(environment.HOME) or DEFAULT_HOME)
+        host = host or environ.get(HOST) or DEFAULT_HOST
+        containers = ContainerSettings.read(
+            environ,
+            faults,
+            home=home.expanduser().absolute(),
+            host=host,
+            port=port,
+            in_container=in_container,
+        )
         slots: tuple[Slot, ...] = ()
         try:
             slots = parse_slots(environ.get(SLOTS) or "", environ)
@@ -191,14 +208,18 @@ class Settings:
             faults += error.faults
         obey_seconds = _count(OBEY_SECONDS, environ, int(cls.obey_seconds), 86_400, faults)
         event_days = _count(EVENT_DAYS, environ, cls.event_days, 36_500, faults)
+        trainer_environment = _for_trainers(environ, containers, faults)
         if faults:
             raise InvalidInput(faults)
+        python = sys.executable if containers is None else "python"
         return cls(
-            home=Path(environ.get(environment.HOME) or DEFAULT_HOME),
-            host=host or environ.get(HOST) or DEFAULT_HOST,
+            home=home,
+            host=host,
             port=port,
             database_url=database_url,
-            allowed_hosts=_names(environ.get(ALLOWED_HOSTS) or ""),
+            allowed_hosts=_names(environ.get(ALLOWED_HOSTS) or "")
+            | ({containers.api_host} if containers is not None else frozenset()),
+            containers=containers,
             cors_origins=origins,
             trusted_proxies=proxies,
             log_level=level,
@@ -207,11 +228,11 @@ class Settings:
             obey_seconds=obey_seconds,
             event_days=event_days,
             workers=workers,
-            trainers_stay=trainers_stay,
+            # Containers are no children of this process: its end is none of their concern.
+            trainers_stay=trainers_stay or containers is not None,
             in_container=in_container,
-            trainer_environment={
-                name: value for name, value in environ.items() if name not in _OWN_VARIABLES
-            },
+            trainer_command=(python, "-m", "trainer"),
+            trainer_environment=trainer_environment,
         )
 
     @property
@@ -229,6 +250,21 @@ class Settings:
         """Where programs on this machine find the API."""
         host = {"0.0.0.0": DEFAULT_HOST, "::": "::1", "": DEFAULT_HOST}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def _for_trainers(
+    environ: Mapping[str, str], containers: ContainerSettings | None, faults: list[Fault]
+) -> dict[str, str]:
+    """What trainers get of our environment."""
+    inherited = {name: value for name, value in environ.items() if name not in _OWN_VARIABLES}
+    if containers is None:
+        return inherited
+    if inherited.get(_WANDB_KEY) or inherited.get(_WANDB_OLD_KEY):
+        inherited.pop(_WANDB_KEY_FILE, None)
+    elif inherited.get(_WANDB_KEY_FILE):  # a path that no container knows
+        inherited[_WANDB_KEY] = _secret(inherited, _WANDB_KEY, _WANDB_KEY_FILE, faults)
+        del inherited[_WANDB_KEY_FILE]
+    return {name: value for name, value in inherited.items() if containers.passes_on(name)}
 
 
 def _port(text: str, faults: list[Fault]) -> int:

@@ -7,7 +7,9 @@ from sqlalchemy.orm import Session
 
 from control_api.asking import Made, Requester, record
 from control_api.configs import check_experiment
+from control_api.container_settings import ContainerSettings
 from control_api.database import Database
+from control_api.settings import Settings
 from control_api.sweeps import Variant, is_sweep, name_of, variants
 from control_api.tables import RunRow
 from midcourse.contract.api.submissions import SubmitRun
@@ -19,15 +21,19 @@ from midcourse.contract.runs import RunStatus
 DEFAULT_EXPERIMENT = "default"
 
 
-def plan_runs(wanted: SubmitRun) -> list[RunRow]:
+def plan_runs(settings: Settings, wanted: SubmitRun) -> list[RunRow]:
     """The runs that a submission asks for, not stored yet.
+
+    Args:
+        settings: which images runs may bring.
+        wanted: the submission.
 
     Raises:
         InvalidInput: with every fault of every configuration. What the trainer's parameters may
             be is not looked at: each trainer checks its own.
     """
     found = variants(wanted)
-    faults: list[Fault] = []
+    faults = _faults_of_image(settings.containers, wanted)
     experiments = [_experiment(wanted, variant, faults) for variant in found]
     if faults:
         raise InvalidInput([fault for n, fault in enumerate(faults) if fault not in faults[:n]])
@@ -44,6 +50,8 @@ def plan_runs(wanted: SubmitRun) -> list[RunRow]:
             tags=list(wanted.tags),
             notes=wanted.notes,
             sweep=sweep,
+            image=wanted.image,
+            command=wanted.command,
             # A microsecond apart: the queue, which goes by age, keeps the order.
             created_at=now + timedelta(microseconds=number),
         )
@@ -71,6 +79,24 @@ def runs_of_sweep(session: Session, sweep: str) -> list[RunRow]:
     """All runs of a sweep, in the order in which they were asked for."""
     query = select(RunRow).where(RunRow.sweep == sweep).order_by(RunRow.created_at, RunRow.id)
     return list(session.scalars(query))
+
+
+def _faults_of_image(containers: ContainerSettings | None, wanted: SubmitRun) -> list[Fault]:
+    if containers is None:
+        message = (
+            "is for runs in containers, and this control API starts trainers as processes; "
+            "MIDCOURSE_LAUNCHER=docker would change that"
+        )
+        given = {"image": wanted.image, "command": wanted.command}
+        return [Fault(path=name, message=message) for name in given if given[name] is not None]
+    if wanted.image is None or containers.allows(wanted.image):
+        return []
+    allowed = [containers.image, *containers.allowed_images]
+    message = (
+        f"{wanted.image!r} is not allowed here; MIDCOURSE_ALLOWED_IMAGES says which are: "
+        f"{', '.join(allowed)}"
+    )
+    return [Fault(path="image", message=message, allowed=list(allowed))]
 
 
 def _experiment(wanted: SubmitRun, variant: Variant, faults: list[Fault]) -> str:

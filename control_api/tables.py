@@ -64,6 +64,10 @@ class RunRow(Base):
     """It takes its parent's place and process; until then it is queued, with attempt 0."""
     pinned: Mapped[bool] = mapped_column(default=False)
     """A pin of its name lies in the parent's checkpoint, which is therefore kept."""
+    image: Mapped[str | None] = mapped_column(String(500))
+    """The container image that it brings; null: the launcher's usual one."""
+    command: Mapped[list[Any] | None]
+    """What is started in it; null: the bundled trainer."""
     sweep: Mapped[str | None] = mapped_column(String(63), index=True)
     """The submission of many configurations that it came with, where it did."""
 
@@ -324,3 +328,5 @@ class LeaseRow(Base):
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     holder: Mapped[str] = mapped_column(String(200))
     expires_at: Mapped[datetime]
+    trouble: Mapped[str | None] = mapped_column(Text)
+    """What keeps the holder from its work, for people."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 
 from sqlalchemy import select
@@ -17,7 +17,14 @@ from control_api.database import Database
 from control_api.folder import read_tracking, run_spec, write_params
 from control_api.ingest import ingest_file
 from control_api.insisting import Insistence, insistence
-from control_api.launchers.base import Handle, Launcher, LaunchFailed, LaunchStatus
+from control_api.launchers.base import (
+    Handle,
+    Launcher,
+    LauncherUnreachable,
+    LaunchFailed,
+    LaunchStatus,
+    Remains,
+)
 from control_api.lifecycle import do_as_wanted, end_run, get_run
 from control_api.queue import free_slots
 from control_api.settings import Settings
@@ -64,6 +71,8 @@ class Trainers:
         """Attempts that nobody else can be about to start."""
         self._lingering: dict[tuple[str, int], datetime] = {}
         """Since when trainers are seen whose run says that it is suspended."""
+        self._remains: list[Remains] = []
+        """What the launcher had when it last looked."""
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -116,6 +125,39 @@ class Trainers:
 
     # -- watching -----------------------------------------------------------------------------
 
+    def look(self) -> None:
+        """Have the launcher take stock, once a round.
+
+        Raises:
+            LauncherUnreachable: nothing can be known of trainers now.
+        """
+        self._remains = self.launcher.look()
+
+    def clear_remains(self) -> None:
+        """Let go of what is left of trainers whose attempt is over, and of none but our own.
+
+        One that still runs is killed: its run has another trainer by now, or has ended.
+        """
+        with self.database.reading() as session:
+            ours = set(session.scalars(select(RunRow.id))) if self._remains else set()
+            open_attempts = session.execute(
+                select(AttemptRow.run_id, AttemptRow.handle, AttemptRow.launcher).where(
+                    AttemptRow.ended_at.is_(None)
+                )
+            ).all()
+        others = {each.launcher for each in open_attempts} - {self.launcher.name}
+        for name in sorted(others):
+            # A handle means nothing to another launcher: whether they live, nobody here can say.
+            runs = sorted(each.run_id for each in open_attempts if each.launcher == name)
+            log.warning("trainers of the launcher %s are not looked after here: %s", name, runs)
+        in_use = [each.handle for each in open_attempts]
+        unknown = {each.run_id for each in open_attempts if each.handle is None}
+        for each in self._remains:
+            if each.run_id in ours - unknown and each.handle not in in_use:
+                log.info("run %s: what an earlier trainer left is removed", each.run_id)
+                with suppress(LauncherUnreachable):
+                    self.launcher.forget(each.handle)
+
     def to_watch(self, session: Session, now: datetime) -> list[str]:
         """The runs with a trainer that `watch` must look at, the oldest first.
 
@@ -132,7 +174,11 @@ class Trainers:
                 AttemptRow.handle,
             )
             .join(AttemptRow, AttemptRow.run_id == RunRow.id)
-            .where(AttemptRow.ended_at.is_(None), RunRow.deleted_at.is_(None))
+            .where(
+                AttemptRow.ended_at.is_(None),
+                AttemptRow.launcher == self.launcher.name,
+                RunRow.deleted_at.is_(None),
+            )
             .order_by(RunRow.created_at)
         )
         return [
@@ -162,6 +208,8 @@ class Trainers:
         status = self.launcher.status(handle) if handle else _GONE
         if handle is None or not status.running:
             self._trainer_ended(run_id, attempt.number, status)
+            if handle is not None:
+                self.launcher.forget(handle)
         elif run.status in _SAID_ITS_LAST_WORD:
             self._hurry(run, attempt, handle)
         else:

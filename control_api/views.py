@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from control_api.context import context
 from control_api.dialects import among
 from control_api.live import shown_values_of
-from control_api.queue import queue_positions, why_it_waits
+from control_api.queue import queue_positions, why_it_waits, why_nothing_starts
 from control_api.tables import CheckpointRow, CommandRow, RunRow
 from midcourse.contract.api.commands import CommandView
 from midcourse.contract.api.runs import OriginView, RunView
@@ -42,8 +42,17 @@ def run_views(session: Session, runs: list[RunRow]) -> list[RunView]:
     counts = {run_id: count for run_id, count in counted}  # noqa: C416 (a Row is no pair to mypy)
     positions = queue_positions(session, runs)
     values = shown_values_of(session, runs)
+    waits = any(run.status is RunStatus.QUEUED for run in runs)
+    nothing_starts = why_nothing_starts(session, context().settings.slots) if waits else None
     return [
-        _run_view(run, values[run.id], counts.get(run.id, 0), positions.get(run.id)) for run in runs
+        _run_view(
+            run,
+            values[run.id],
+            counts.get(run.id, 0),
+            positions.get(run.id),
+            why_it_waits(run, nothing_starts),
+        )
+        for run in runs
     ]
 
 
@@ -53,7 +62,11 @@ def run_view(session: Session, run: RunRow) -> RunView:
 
 
 def _run_view(
-    run: RunRow, values: dict[str, Any], checkpoints: int, queue_position: int | None
+    run: RunRow,
+    values: dict[str, Any],
+    checkpoints: int,
+    queue_position: int | None,
+    waits_for: str | None,
 ) -> RunView:
     path = run_path(run.id)
     links = {
@@ -73,8 +86,10 @@ def _run_view(
             "priority": run.priority,
             "sweep": run.sweep,
             "slot": run.slot,
+            "image": run.image,
+            "command": run.command,
             "queue_position": queue_position,
-            "waits_for": why_it_waits(run, context().settings.slots),
+            "waits_for": waits_for,
             "tags": run.tags,
             "notes": run.notes,
             "archived_at": run.archived_at,

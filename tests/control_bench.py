@@ -13,7 +13,14 @@ from databases import database_url
 from control_api.app import create_app
 from control_api.bell import Bell
 from control_api.database import Database
-from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, RunSpec
+from control_api.launchers.base import (
+    Handle,
+    LauncherUnreachable,
+    LaunchFailed,
+    LaunchStatus,
+    Remains,
+    RunSpec,
+)
 from control_api.lifecycle import get_run
 from control_api.reconciler import Reconciler
 from control_api.settings import Settings
@@ -49,6 +56,9 @@ class BenchLauncher:
     """Attempt (`run/number`) → exit code."""
     refuses: str | None = None
     stopped: list[tuple[str, bool]] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    unreachable: str | None = None
+    """Why nobody can say how trainers are."""
 
     def submit(self, spec: RunSpec) -> Handle:
         if self.refuses:
@@ -67,6 +77,14 @@ class BenchLauncher:
 
     def stop(self, handle: Handle, *, force: bool = False) -> None:
         self.stopped.append((handle["id"], force))
+
+    def forget(self, handle: Handle) -> None:
+        self.forgotten.append(handle["id"])
+
+    def look(self) -> list[Remains]:
+        if self.unreachable:
+            raise LauncherUnreachable(self.unreachable)
+        return [Remains(spec.run_id, self.find(spec.run_id, spec.attempt)) for spec in self.started]
 
 
 class Bench:

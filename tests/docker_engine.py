@@ -15,6 +15,7 @@ REQUIRE = "MIDCOURSE_TEST_DOCKER"
 FOLDER = "MIDCOURSE_TEST_DOCKER_FOLDER"
 """Where an engine keeps what it has, for the next time. Unset: in a folder that goes."""
 BASE, IMAGE = "midcourse-test-base", "midcourse-test"
+POSTGRES_BASE, POSTGRES = "midcourse-test-postgres-base", "midcourse-test-postgres"
 _PROGRAMS = ("dockerd", "docker", "debootstrap")
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _START_SECONDS = 60.0
@@ -100,23 +101,43 @@ class Engine:
         found: dict[str, Any] = json.loads(self.run("inspect", name))[0]
         return found
 
+    def bridge(self) -> str:
+        """The address of this machine on the containers' usual network."""
+        return str(self.inspect("bridge")["IPAM"]["Config"][0]["Gateway"])
+
+    def crash(self) -> None:
+        """As by a bug: containers are left to themselves."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        # What it leaves of its own helper is no process any more, but may wait to be buried; the
+        # next engine would take that for a living one.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+
     def has_image(self, name: str) -> bool:
         """Whether there is an image of that name."""
         return self.try_("image", "inspect", name).returncode == 0
 
     def build(self) -> str:
         """Build the image by the Dockerfile, from a base that is made here; its name."""
-        if not self.has_image(BASE):
-            self._make_base()
+        self._make_base(BASE, "python3,python3-venv,ca-certificates")
         base = ("--build-arg", f"BASE_IMAGE={BASE}")
         self.run("build", "--network=host", *base, f"--tag={IMAGE}", str(ROOT))
         return IMAGE
 
-    def _make_base(self) -> None:
+    def build_postgres(self) -> str:
+        """An image that takes what the official one of PostgreSQL takes; its name."""
+        self._make_base(POSTGRES_BASE, "postgresql")
+        self.run("build", f"--tag={POSTGRES}", str(ROOT / "tests/postgres_image"))
+        return POSTGRES
+
+    def _make_base(self, name: str, packages: str) -> None:
         """What `debootstrap` makes; with our certificates, should a proxy be on the way."""
+        if self.has_image(name):
+            return
         root = self.folder / "base"
         shutil.rmtree(root, ignore_errors=True)
-        include = "--include=python3,python3-venv,ca-certificates"
+        include = f"--include={packages}"
         try:
             made = subprocess.run(
                 ["debootstrap", "--variant=minbase", include, "bookworm", str(root)],
@@ -129,10 +150,11 @@ class Engine:
                 subprocess.run(["umount", str(root / mounted)], capture_output=True, check=False)
         assert made.returncode == 0, made.stdout[-3000:] + made.stderr
         shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
-        shutil.copyfile(_BUNDLE, root / _BUNDLE.relative_to("/"))
+        if (bundle := root / _BUNDLE.relative_to("/")).exists():
+            shutil.copyfile(_BUNDLE, bundle)
         with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
             environment = {**os.environ, "DOCKER_HOST": self.host}
-            imported = ["docker", "import", "-", BASE]
+            imported = ["docker", "import", "-", name]
             subprocess.run(imported, stdin=tar.stdout, env=environment, check=True, stdout=-3)
         assert tar.returncode == 0
         shutil.rmtree(root)

@@ -22,19 +22,31 @@ class LaunchFailed(Exception):
         """Another try may succeed: the machine is short of something."""
 
 
+class LauncherUnreachable(Exception):
+    """Whoever runs the trainers does not answer: nothing is known of them, and they may train on.
+
+    The text says who, and why.
+    """
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One start of a run's trainer."""
 
     run_id: str
+    experiment: str
     attempt: int
+    slot: str
+    """The place that it trains in, such as `gpu:1`."""
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     """All of it. Holds the run's token, so it is not shown."""
     folder: Path
-    """The working directory."""
+    """The working directory, for a launcher that starts processes of this machine."""
     console: Path
     """Where standard output and error go, behind what is there."""
+    image: str | None = None
+    """The container image that the run brings; None: the usual one."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,17 @@ class LaunchStatus:
     running: bool
     exit_code: int | None = None
     """Negative for a signal; None while it runs, and where nobody can know any more."""
+    why: str | None = None
+    """What the exit code does not tell, for people: it ran out of memory."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """A trainer that a launcher still has something of, running or not."""
+
+    run_id: str
+    """The run that it was started for, which a revert may have left."""
+    handle: Handle
 
 
 class Launcher(Protocol):
@@ -66,3 +89,16 @@ class Launcher(Protocol):
 
     def stop(self, handle: Handle, *, force: bool = False) -> None:
         """Ask a trainer to end; `force` does not ask. Nothing happens where it has ended."""
+
+    def forget(self, handle: Handle) -> None:
+        """Let go of what is left of a trainer whose end has been noted; one that runs is killed."""
+
+    def look(self) -> list[Remains]:
+        """Take stock, once a round: what `status` says may be as old as this.
+
+        Returns:
+            What there is to `forget`, one day; empty where nothing of an ended trainer is left.
+
+        Raises:
+            LauncherUnreachable: as may all other methods, with nothing done, or all of it.
+        """

@@ -9,12 +9,18 @@ import contextlib
 import os
 import signal
 import subprocess
-from datetime import UTC, datetime
 from errno import EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC
 from pathlib import Path
 
 from control_api.exits import Exits
-from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, RunSpec
+from control_api.launchers.base import (
+    Handle,
+    LaunchFailed,
+    LaunchStatus,
+    Remains,
+    RunSpec,
+)
+from control_api.launchers.console import begin
 from midcourse.contract import environment
 
 PROC = Path("/proc")
@@ -42,10 +48,8 @@ class ProcessLauncher:
         if there := self._handles.get(key) or self.find(*key):
             return there
         try:
-            spec.console.parent.mkdir(parents=True, exist_ok=True)
+            begin(spec.console, spec.attempt)
             with spec.console.open("ab") as console:
-                console.write(_heading(spec).encode())
-                console.flush()
                 child = subprocess.Popen(
                     spec.argv,
                     cwd=spec.folder,
@@ -108,6 +112,14 @@ class ProcessLauncher:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(handle["pid"], signal.SIGKILL if force else signal.SIGTERM)
 
+    def forget(self, handle: Handle) -> None:
+        """Nothing is left of a process that has ended."""
+        self.stop(handle, force=True)
+
+    def look(self) -> list[Remains]:
+        """Processes are looked at one by one."""
+        return []
+
 
 def start_time(pid: int, *, though_ended: bool = False) -> str | None:
     """When a living process began, in words that no other process of this id shares.
@@ -166,27 +178,3 @@ def _start_time_by_ps(pid: int) -> str | None:
     )
     state, _, started = done.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else started.strip()
-
-
-def _heading(spec: RunSpec) -> str:
-    return f"{HEADING}{spec.attempt}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ---\n"
-
-
-HEADING = "--- attempt "
-"""Begins the line that each attempt writes into the console log before the trainer does."""
-
-
-def last_lines(console: Path, *, lines: int = 15, max_bytes: int = 8000) -> str:
-    """The end of what the last attempt printed; empty if it printed nothing."""
-    try:
-        with console.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - max_bytes))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    printed = text.splitlines()
-    headings = [index for index, line in enumerate(printed) if line.startswith(HEADING)]
-    if headings:
-        printed = printed[headings[-1] + 1 :]
-    return "\n".join(printed[-lines:]).strip()

@@ -42,7 +42,7 @@ def submit(body: SubmitRun, wait: int) -> Response:
     Each trainer checks its configuration: `Prefer: wait=N` waits for that, of a single run. A
     sweep is answered at once, with its id and all of its runs.
     """
-    runs = plan_runs(body)
+    runs = plan_runs(context().settings, body)
     made = make_once(lambda by: submit_runs(context().database, runs, by))
     return answer_sweep(made) if is_sweep(body) else answer_new_run(made, wait)
 

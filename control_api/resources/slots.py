@@ -19,6 +19,7 @@ def list_slots() -> Response:
     with context().database.reading() as session:
         places = slots_with_runs(session, offered)
         waiting = queued_rows(session)
+        notice = why_nothing_starts(session, offered)
     names = {slot.name for slot in offered}
     return answer(
         SlotsView(
@@ -40,6 +41,6 @@ def list_slots() -> Response:
                 )
                 for position, run in enumerate(waiting, start=1)
             ],
-            notice=why_nothing_starts(offered),
+            notice=notice,
         )
     )

@@ -1,5 +1,7 @@
 """`midcourse submit`: queue a run, or a grid of them."""
 
+import shlex
+
 import click
 from pydantic import JsonValue
 
@@ -7,6 +9,7 @@ from midcourse.cli.fork import name_option, tell_run
 from midcourse.cli.options import Common, common, waiting_for_a_run
 from midcourse.cli.printing import show_record, show_table, value
 from midcourse.cli.values import parse_changes, parse_grid, read_config, set_path
+from midcourse.client.runs import Submission
 from midcourse.contract.api.submissions import SweepView
 
 
@@ -31,6 +34,12 @@ from midcourse.contract.api.submissions import SweepView
 @click.option("--priority", type=int, metavar="N", help="In the queue the highest comes first.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be repeated.")
 @click.option("--notes", metavar="TEXT", help="What people should know of it.")
+@click.option("--image", metavar="IMAGE", help="The container image to train in.")
+@click.option(
+    "--command",
+    metavar="WORDS",
+    help="The program to train with in it, such as 'python my.py {params}'.",
+)
 @waiting_for_a_run
 @common
 def submit(
@@ -43,6 +52,8 @@ def submit(
     priority: int | None,
     tags: tuple[str, ...],
     notes: str | None,
+    image: str | None,
+    command: str | None,
     wait: float | None,
 ) -> None:
     """Queue a training. FILE has its parameters, in JSON or YAML; - is standard input.
@@ -55,29 +66,29 @@ def submit(
     for path, new in parse_changes(changes).items():
         set_path(config, path, new)
     client, grid = said.client, parse_grid(axes)
+    beside: Submission = {
+        "name": name,
+        "experiment": experiment,
+        "priority": priority,
+        "tags": tags,
+        "notes": notes,
+        "image": image,
+        "command": None if command is None else _words(command),
+        "wait": wait,
+    }
     if not grid:
-        run = client.submit(
-            config,
-            name=name,
-            experiment=experiment,
-            priority=priority,
-            tags=tags,
-            notes=notes,
-            wait=wait,
-        )
-        tell_run(said, run, wait)
+        tell_run(said, client.submit(config, **beside), wait)
         return
-    sweep = client.sweep(
-        config,
-        grid=grid,
-        name=name,
-        experiment=experiment,
-        priority=priority,
-        tags=tags,
-        notes=notes,
-        wait=wait,
-    )
+    sweep = client.sweep(config, grid=grid, **beside)
     _tell_sweep(said, sweep, list(grid))
+
+
+def _words(command: str) -> list[str]:
+    """As a shell would take them."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: {command}", param_hint="--command") from None
 
 
 def _tell_sweep(said: Common, sweep: SweepView, axes: list[str]) -> None:

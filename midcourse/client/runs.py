@@ -49,6 +49,10 @@ class Submission(TypedDict, total=False):
     priority: int | None
     tags: Sequence[str] | None
     notes: str | None
+    image: str | None
+    """The container image to train in, where trainers are containers."""
+    command: Sequence[str] | None
+    """The program to train with in it; `{params}` is the path of the configuration."""
     wait: float | None
     """Seconds to wait until it trains, or is known not to."""
 

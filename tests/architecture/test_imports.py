@@ -1,7 +1,9 @@
 """What must not be loaded is not: checked in a fresh process, as this one has loaded it all."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -34,3 +36,16 @@ def test_the_client_and_the_command_line_load_nothing_that_trains_or_serves():
     others = ["torch", "wandb", "numpy", "flask", "sqlalchemy", "control_api", "trainer"]
     assert loaded("midcourse.client", [*others, "click", "rich"]) == []
     assert loaded("midcourse.cli", others) == []
+
+
+def test_the_docker_sdk_is_imported_in_one_module():
+    """Wherever else `import docker` stood, a folder of that name could be what it finds."""
+    root = Path(__file__).parents[2]
+    importers = {
+        str(file.relative_to(root))
+        for package in ("midcourse", "trainer", "control_api")
+        for file in (root / package).rglob("*.py")
+        if re.search(r"(import|from) docker\b|import_module\(.docker", file.read_text())
+    }
+    assert importers == {"control_api/launchers/docker_engine.py"}
+    assert not list((root / "docker").rglob("*.py")), "it would be imported in place of the SDK"

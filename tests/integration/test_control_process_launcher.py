@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from control_api.launchers.base import LaunchFailed, RunSpec
-from control_api.launchers.process import ProcessLauncher, last_lines, start_time
+from control_api.launchers.console import last_lines
+from control_api.launchers.process import ProcessLauncher, start_time
 from midcourse.contract import environment
 from midcourse.contract.names import new_run_id
 
@@ -27,7 +28,9 @@ def spec(tmp_path, run_id):
     def make(program, *, attempt=1, python=sys.executable):
         return RunSpec(
             run_id=run_id,
+            experiment="e",
             attempt=attempt,
+            slot="cpu:0",
             argv=(python, "-c", program),
             environment={
                 environment.RUN_ID: run_id,

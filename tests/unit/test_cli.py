@@ -450,6 +450,22 @@ def test_a_grid_is_one_request(cli: Cli, fake: FakeControl, tmp_path: Path) -> N
     }
 
 
+def test_a_run_may_bring_an_image_and_a_command(
+    cli: Cli, fake: FakeControl, tmp_path: Path
+) -> None:
+    (tmp_path / "p.json").write_text("{}")
+    fake.on("POST", "/runs", Said(run(), 201))
+    given = ("--image", "lab/a:1", "--command", "python 'my own.py' {params}")
+    assert cli("submit", str(tmp_path / "p.json"), *given)[0] == 0
+    assert fake.asked[0].body == {
+        "config": {},
+        "image": "lab/a:1",
+        "command": ["python", "my own.py", "{params}"],
+    }
+    code, _, error = cli("submit", str(tmp_path / "p.json"), "--command", "python 'my.py")
+    assert (code, "No closing quotation: python 'my.py" in error) == (2, True)
+
+
 def test_a_run_that_is_waited_for(cli: Cli, fake: FakeControl, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("{}")
     queued = run(status="queued", waits_for="All slots are taken.")

@@ -156,6 +156,7 @@ def test_bodies_are_what_the_contract_takes(fake: FakeControl) -> None:
 
     client = Client(fake.url, TOKEN, retries=0)
     said = {"experiment": "e", "name": "n", "priority": 2, "tags": ("a",), "notes": "x"}
+    said |= {"image": "lab/a:1", "command": ["python", "{params}"]}
     calls: list[tuple[type[Any], Callable[[], Any]]] = [
         (SubmitRun, lambda: client.submit({"seed": 1}, **said)),
         (SubmitRun, lambda: client.submit({})),

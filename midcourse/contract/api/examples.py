@@ -22,6 +22,8 @@ RUN: dict[str, Any] = {
     "priority": 0,
     "sweep": None,
     "slot": "cpu:0",
+    "image": None,
+    "command": None,
     "queue_position": None,
     "waits_for": None,
     "tags": ["baseline"],

@@ -137,6 +137,10 @@ class RunView(Record):
     """The submission of many configurations that it came with."""
     slot: str | None
     """The place that it trains in."""
+    image: str | None
+    """The container image that it brought; null: the usual one, or no container."""
+    command: list[str] | None
+    """The program that it brought; null: the bundled trainer."""
     queue_position: int | None
     """Its place among those that wait for a slot, from 1; null where it does not."""
     waits_for: str | None

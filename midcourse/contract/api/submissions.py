@@ -13,6 +13,13 @@ from midcourse.contract.names import Experiment
 MAX_SWEEP = 1000
 """The most runs of one submission."""
 
+PARAMS = "{params}"
+"""In the words of a command: where the file with the run's configuration lies."""
+Image = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9][\w.:/@-]*$")]
+"""A container image, as `docker run` takes it: `ghcr.io/lab/model:2`."""
+Word = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
+"""No argument of a program holds a NUL."""
+
 GridPath = Annotated[str, Field(min_length=1, max_length=500)]
 """A place in the configuration, such as `optimizer.lr`. Sections that are missing are made."""
 
@@ -44,6 +51,12 @@ class SubmitRun(Record):
     """Runs that wait for a slot start in the order of it, the highest first."""
     tags: Tags = Field(default_factory=list)
     notes: Notes | None = None
+    image: Image | None = None
+    """The container image to train in, where trainers are containers and this one is allowed;
+    null: the usual one."""
+    command: list[Word] | None = Field(default=None, min_length=1, max_length=64)
+    """The program to train with, and its arguments, behind the image's entrypoint; null: the
+    bundled trainer. `{params}` in a word stands for the path of the configuration."""
 
 
 class SweepView(Record):

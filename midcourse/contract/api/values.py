@@ -12,8 +12,8 @@ MAX_WAIT_SECONDS = 60
 """The longest that `Prefer: wait=N` is honoured; more is taken as this."""
 
 
-RunName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]+$")]
-"""Becomes an environment variable of the trainer, which cannot hold a NUL."""
+RunName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""One line: it stands in tables, and becomes an environment variable of the trainer."""
 
 
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
