@@ -7,6 +7,7 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 when it cannot start (port in use, fold
 import argparse
 import errno
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -121,6 +122,9 @@ def _port(text: str) -> int:
 def _prepare_home(settings: Settings) -> None:
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
+        if settings.containers is not None:  # else the engine makes what it mounts, as root
+            for part in ("runs", "data"):
+                (settings.home / part).mkdir(exist_ok=True)
         probe = settings.home / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
@@ -162,7 +166,10 @@ def _prepare_database(settings: Settings) -> str | None:
 
 def _greet(settings: Settings, token: str | None) -> None:
     sys.stdout.write(f"Midcourse's control API serves {settings.url}\n")
-    if token is None:
+    if settings.in_container:  # what it prints is kept, and often sent on
+        look = f"docker exec {platform.node()} cat {settings.token_file}"
+        sys.stdout.write(f"The admin's token: {look}\n")
+    elif token is None:
         sys.stdout.write(
             f"The first start printed the admin's token, and wrote it to {settings.token_file}.\n"
         )

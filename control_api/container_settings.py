@@ -180,8 +180,8 @@ def _api_url(text: str, host: str, port: int, in_container: bool, faults: list[F
     elif host in ("127.0.0.1", "localhost", "::1"):
         message = (
             f"trainers' containers cannot reach {host}. Have the control API listen where they "
-            "can: MIDCOURSE_HOST=172.17.0.1 is the address of Docker's own bridge, which nobody "
-            f"outside this machine reaches. Or say where they find it: {API_URL}"
+            "can: MIDCOURSE_HOST=172.17.0.1 is the address of Docker's own bridge. Or say where "
+            f"they find it: {API_URL}"
         )
         faults.append(Fault(path="MIDCOURSE_HOST", message=message))
     return f"http://{HOST_NAME}:{port}"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from control_api import slots
 from control_api.children import origin_of
 from control_api.container_settings import HOME
-from control_api.launchers.base import RunSpec
+from control_api.launchers.base import LaunchFailed, RunSpec
 from control_api.settings import Settings
 from control_api.tables import RunRow
 from midcourse.contract import environment
@@ -44,9 +44,17 @@ def run_spec(settings: Settings, run: RunRow, token: str, *, held: int | None = 
         run: the run; it has a slot.
         token: by which its trainer speaks for it.
         held: it begins paused, as the `resume` of this number is on its way.
+
+    Raises:
+        LaunchFailed: it is for a container, and trainers are processes.
     """
     assert run.slot is not None
     inherited = settings.trainer_environment
+    if settings.containers is None and (run.image or run.command):
+        raise LaunchFailed(
+            "it brings an image or a command, which are for containers, and this control API "
+            "starts trainers as processes (MIDCOURSE_LAUNCHER)"
+        )
     if settings.containers is not None:  # which has its GPU alone, by whatever number
         home, url, of_slot = HOME, settings.containers.api_url, {}
     else:

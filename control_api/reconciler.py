@@ -22,7 +22,7 @@ from control_api.chores import Chores
 from control_api.database import Database
 from control_api.deleting import clear_deleted
 from control_api.launchers.base import Launcher, LauncherUnreachable
-from control_api.lease import LEASE, Lease
+from control_api.lease import LEASE, Lease, trouble_of
 from control_api.lifecycle import do_as_wanted, end_run, get_run
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
@@ -64,7 +64,6 @@ class Reconciler:
         self.lease = Lease(LEASE, settings.lease_seconds, holder)
         self.trainers = Trainers(settings, database, launcher, now, self._writing)
         self.chores = Chores(timedelta(days=settings.event_days))
-        self._trouble: str | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="reconciler", daemon=True)
 
@@ -119,8 +118,12 @@ class Reconciler:
         for level, step in steps:
             if step in (trainers.watch, self._restart) and not knows_trainers:
                 continue
-            with self.database.reading() as session:
-                run_ids = level(session, self.now())
+            try:
+                with self.database.reading() as session:
+                    run_ids = level(session, self.now())
+            except LauncherUnreachable as error:  # since we looked
+                log.warning("trainers cannot be looked at: %s", error)
+                continue
             for run_id in run_ids:
                 self._attend(step, run_id)
         if knows_trainers:
@@ -138,14 +141,15 @@ class Reconciler:
             self.trainers.look()
         except LauncherUnreachable as error:
             trouble = str(error)
-        if trouble != self._trouble:
+        with self.database.reading() as session:
+            told = trouble_of(session, LEASE)
+        if trouble != told:
             if trouble is None:
                 log.info("the %s launcher answers again", self.launcher.name)
             else:
-                log.error("%s. Trainers train on; none is started until it answers", trouble)
+                log.error("%s. Trainers train on; none is started until that is mended", trouble)
             with self._writing() as session:
                 self.lease.tell(session, trouble)
-            self._trouble = trouble
         return trouble is None
 
     @contextmanager

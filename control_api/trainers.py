@@ -207,8 +207,8 @@ class Trainers:
             return  # another reconciler may be about to start it
         status = self.launcher.status(handle) if handle else _GONE
         if handle is None or not status.running:
-            self._trainer_ended(run_id, attempt.number, status)
-            if handle is not None:
+            is_noted = self._trainer_ended(run_id, attempt.number, status)
+            if handle is not None and is_noted:
                 self.launcher.forget(handle)
         elif run.status in _SAID_ITS_LAST_WORD:
             self._hurry(run, attempt, handle)
@@ -228,7 +228,8 @@ class Trainers:
     def _is_given_up(self, attempt: AttemptRow) -> bool:
         age = (self.now() - attempt.started_at).total_seconds()
         is_ours = (attempt.run_id, attempt.number) in self._begun_here
-        return is_ours or age >= self.settings.lease_seconds
+        patience = max(self.settings.lease_seconds, self.launcher.start_seconds)
+        return is_ours or age >= patience
 
     def _is_silent(self, heartbeat: datetime | None, started: datetime, now: datetime) -> bool:
         last = max(filter(None, (heartbeat, started)))
@@ -263,8 +264,12 @@ class Trainers:
 
     # -- ends ---------------------------------------------------------------------------------
 
-    def _trainer_ended(self, run_id: str, number: int, status: LaunchStatus) -> None:
-        """Take the rest of the log first: it says how the run ended, if the trainer could."""
+    def _trainer_ended(self, run_id: str, number: int, status: LaunchStatus) -> bool:
+        """Take the rest of the log first: it says how the run ended, if the trainer could.
+
+        Returns:
+            False where that told of a revert: the child's attempt is the one that ended.
+        """
         try:
             ingest_file(self.database, self.home, run_id)
         except (ValueError, OverflowError, DataError):
@@ -272,7 +277,7 @@ class Trainers:
             # can hold does not, and must not keep the end of the trainer from being noted.
             log.exception("run %s: the rest of its log could not be taken", run_id)
         self.look_at_tracking(run_id)
-        self._note_end(run_id, number, status)
+        return self._note_end(run_id, number, status)
 
     def _note_end(
         self,
@@ -282,13 +287,13 @@ class Trainers:
         *,
         failed: str | None = None,
         hopeless: bool = False,
-    ) -> None:
+    ) -> bool:
         how = failed or judge.how_it_ended(status)
         with self.writing() as session:
             run = get_run(session, run_id, for_change=True)
             attempt = session.get_one(AttemptRow, (run_id, number))
             if attempt.ended_at is not None:
-                return  # the rest of the log told of a revert: the process is the child's now
+                return False  # the rest of the log told of a revert: the process is the child's
             end_attempt(session, run, attempt, status.exit_code, how, self.now())
             session.flush()
             if run.status is RunStatus.INTERRUPTED:
@@ -296,6 +301,7 @@ class Trainers:
         self._begun_here.discard((run_id, number))
         self._lingering.pop((run_id, number), None)
         log.info("run %s: attempt %d ended %s: %s", run_id, number, how, run.status)
+        return True
 
     def _go_on(
         self, session: Session, run: RunRow, status: LaunchStatus, how: str, *, hopeless: bool

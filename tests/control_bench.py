@@ -51,6 +51,7 @@ class BenchLauncher:
     """Starts nothing; the test says what became of what was started."""
 
     name: str = "bench"
+    start_seconds: float = 0.0
     started: list[RunSpec] = field(default_factory=list)
     ended: dict[str, int | None] = field(default_factory=dict)
     """Attempt (`run/number`) → exit code."""
@@ -59,8 +60,13 @@ class BenchLauncher:
     forgotten: list[str] = field(default_factory=list)
     unreachable: str | None = None
     """Why nobody can say how trainers are."""
+    goes_away: str | None = None
+    """Why it will be unreachable, just when the next trainer is to be started."""
 
     def submit(self, spec: RunSpec) -> Handle:
+        if self.goes_away:
+            self.unreachable = self.goes_away
+            raise LauncherUnreachable(self.goes_away)
         if self.refuses:
             raise LaunchFailed(self.refuses)
         self.started.append(spec)
@@ -71,6 +77,8 @@ class BenchLauncher:
         return {"id": f"{run_id}/{attempt}"} if (run_id, attempt) in known else None
 
     def status(self, handle: Handle) -> LaunchStatus:
+        if self.unreachable:
+            raise LauncherUnreachable(self.unreachable)
         if handle["id"] in self.ended:
             return LaunchStatus(running=False, exit_code=self.ended[handle["id"]])
         return LaunchStatus(running=True)

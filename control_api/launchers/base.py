@@ -73,6 +73,8 @@ class Launcher(Protocol):
     """Starts trainers and tells what became of them."""
 
     name: str
+    start_seconds: float
+    """How long `submit` may take: so long, whoever cannot `find` a trainer must wait for it."""
 
     def submit(self, spec: RunSpec) -> Handle:
         """Start a trainer, or find the one that was started before for this attempt of this run.

@@ -6,14 +6,31 @@ an engine that is away could neither take it nor, once its pipe is full, let the
 """
 
 import contextlib
+import os
 import signal
 from errno import EDQUOT, ENOSPC
 from typing import Any
 
-from control_api.container_settings import HOME, HOST_NAME, MEMORY, ContainerSettings
-from control_api.launchers.base import Handle, LaunchFailed, LaunchStatus, Remains, RunSpec
+from control_api.container_settings import (
+    HOME,
+    HOST_NAME,
+    IMAGE,
+    MEMORY,
+    MOUNTS,
+    NETWORK,
+    USER,
+    ContainerSettings,
+)
+from control_api.launchers.base import (
+    Handle,
+    LauncherUnreachable,
+    LaunchFailed,
+    LaunchStatus,
+    Remains,
+    RunSpec,
+)
 from control_api.launchers.console import begin
-from control_api.launchers.docker_engine import Engine, EngineRefused
+from control_api.launchers.docker_engine import START_SECONDS, Engine, EngineRefused
 from midcourse.contract.paths import RunPaths
 
 LABEL = "midcourse.run"
@@ -22,12 +39,13 @@ _MIB = 2**20
 _IN_ORDER = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """The trainer's own exit codes, where all others of this kind are the kernel's."""
 
-_NOT_TOLD = 125
+_NOT_TOLD, _NO_FOLDER = 125, 124
 LISTEN = f"""
 while IFS= read -r line; do
     if [ -z "$line" ]; then
         console=$1
         shift
+        (: >>"$console") || exit {_NO_FOLDER}
         exec "$@" </dev/null >>"$console" 2>&1
     fi
     export "$line"
@@ -37,11 +55,18 @@ exit {_NOT_TOLD}
 """What each container runs first, in any image that has a shell: it takes in its environment, a
 line each, and becomes the program. Without the empty line at the end, who speaks has died."""
 
+_WHY = {
+    _NOT_TOLD: "as the control API died before it had told it everything",
+    _NO_FOLDER: f"as it cannot write its run's folder: {MOUNTS} or {USER} is wrong",
+}
+"""Exit codes of `LISTEN`."""
+
 
 class DockerLauncher:
     """Starts trainers by the Docker engine of this machine, which knows them when we do not."""
 
     name = "docker"
+    start_seconds = 2 * START_SECONDS
 
     def __init__(self, settings: ContainerSettings, engine: Engine) -> None:
         self._settings = settings
@@ -77,9 +102,11 @@ class DockerLauncher:
         return {"container": container}
 
     def find(self, run_id: str, attempt: int) -> Handle | None:
-        """The container of that name."""
+        """The container of that name, once it was started: until then somebody may be about to."""
         found = self._engine.inspect(_name(run_id, attempt))
-        return {"container": found["Id"]} if found is not None else None
+        if found is None or found["State"]["Status"] == "created":
+            return None
+        return {"container": found["Id"]}
 
     def status(self, handle: Handle) -> LaunchStatus:
         """What we saw when we last looked, or what the engine says of one that did not run then."""
@@ -100,11 +127,17 @@ class DockerLauncher:
             self._engine.remove(handle["container"])
 
     def look(self) -> list[Remains]:
-        """See which containers there are, in one question."""
+        """See which containers there are, and whether others can be made."""
         found = self._engine.containers(LABEL)
         # What has died of a full disk, or is about to go, is asked for one by one.
         living = {"running", "paused", "restarting"}
         self._running = frozenset(each["Id"] for each in found if each["State"] in living)
+        image, network = self._settings.image, self._settings.network
+        # Not a fault of any run, which would fail by it.
+        if not self._engine.has_image(image):
+            raise LauncherUnreachable(f"the Docker engine has no image {image} ({IMAGE})")
+        if not self._engine.has_network(network):
+            raise LauncherUnreachable(f"the Docker engine has no network {network} ({NETWORK})")
         return [Remains(each["Labels"][LABEL], {"container": each["Id"]}) for each in found]
 
 
@@ -120,7 +153,7 @@ def container_config(
     """
     console = RunPaths(HOME, spec.run_id).console_log
     scratch = {"/tmp": "rw,nosuid,nodev,exec,mode=1777"}  # noqa: S108 (the container's own)
-    if not any(mount.split(":")[1] == str(HOME) for mount in settings.mounts):
+    if not any(mount.split(":")[1].rstrip("/") == str(HOME) for mount in settings.mounts):
         # Else the engine makes a volume for each trainer, as our image has one there.
         scratch[str(HOME)] = "rw,nosuid,nodev,noexec,mode=755,size=1m"
     host: dict[str, Any] = {
@@ -157,6 +190,10 @@ def container_config(
             ATTEMPT: str(spec.attempt),
         },
         "Hostname": _name(spec.run_id, spec.attempt)[:63],
+        # Our image's asks a control API, and trainers have none.
+        "Healthcheck": {"Test": ["NONE"]},
+        # Of `docker stop` and the engine's own end: a checkpoint takes as long as the disk needs.
+        "StopTimeout": 120,
         "OpenStdin": True,
         "StdinOnce": True,
         "AttachStdin": True,
@@ -177,8 +214,7 @@ def status_of(found: dict[str, Any]) -> LaunchStatus:
     if code > 128 and code not in _IN_ORDER and code - 128 in {*signal.Signals}:
         code = 128 - code
     why = state["Error"] or None
-    if code == _NOT_TOLD and why is None:
-        why = "as the control API died before it had told it everything"
+    why = why or _WHY.get(code)
     if state["OOMKilled"]:
         limit = found["HostConfig"]["Memory"]
         why = (
@@ -204,7 +240,7 @@ def _words(spec: RunSpec) -> bytes:
         if "\n" in value:
             raise LaunchFailed(f"the variable {name} has several lines, which no container takes")
     lines = [f"{name}={value}\n" for name, value in spec.environment.items()]
-    return "".join([*lines, "\n"]).encode()
+    return os.fsencode("".join([*lines, "\n"]))
 
 
 def _refused(image: str, error: EngineRefused) -> LaunchFailed:
@@ -213,5 +249,7 @@ def _refused(image: str, error: EngineRefused) -> LaunchFailed:
             f"the Docker engine has no image {image}, and trainers' images are not pulled by "
             f"themselves: docker pull {image}"
         )
-    is_full = "no space left" in str(error).lower()
-    return LaunchFailed(f"the Docker engine refused to start it: {error}", may_pass=is_full)
+    # 5xx: it could not, just now; what never passes comes to an end by the count of attempts.
+    return LaunchFailed(
+        f"the Docker engine refused to start it: {error}", may_pass=error.status >= 500
+    )

@@ -8,14 +8,19 @@ import contextlib
 import importlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import requests
 
 from control_api.launchers.base import LauncherUnreachable
 
-SECONDS = 60.0
-"""How long an answer may take; to make a container may take the disk a while."""
+LOOK_SECONDS = 5.0
+"""How long an answer may take."""
+START_SECONDS = 60.0
+"""How long to make a container may take, and to start it: the disk may be busy."""
+_AWAY = (502, 503, 504)
+"""What a proxy before the engine's socket says when that is gone."""
 
 
 class SdkMissing(Exception):
@@ -64,16 +69,28 @@ class Engine:
 
     def containers(self, label: str) -> list[dict[str, Any]]:
         """All containers with a label, the ended too, as the engine lists them."""
-        with self._answers() as client:
+        with self._answers(knows=True) as client:
             found: list[dict[str, Any]] = client.containers(all=True, filters={"label": label})
             return found
 
     def inspect(self, container: str) -> dict[str, Any] | None:
         """What it knows of a container, by id or name; None if there is none."""
-        with self._answers() as client, _unless_gone():
+        with self._answers(knows=True) as client, _unless_gone():
             found: dict[str, Any] = client.inspect_container(container)
             return found
         return None
+
+    def has_image(self, image: str) -> bool:
+        """Whether containers can be made of an image."""
+        with self._answers(knows=True) as client, _unless_gone():
+            return bool(client.inspect_image(image))
+        return False
+
+    def has_network(self, network: str) -> bool:
+        """Whether containers can be on a network."""
+        with self._answers(knows=True) as client, _unless_gone():
+            return bool(client.inspect_network(network))
+        return False
 
     def entrypoint(self, image: str) -> list[str]:
         """What an image starts before the command."""
@@ -82,18 +99,24 @@ class Engine:
 
     def create(self, name: str, config: dict[str, Any]) -> str:
         """Make a container of a configuration in the engine's own form; its id."""
-        with self._answers() as client:
+        with self._answers(seconds=START_SECONDS) as client:
             return str(client.create_container_from_config(config, name)["Id"])
 
     def start(self, container: str, words: bytes) -> None:
         """Start it, and give it something to read, which stands nowhere else."""
-        with self._answers() as client:
+        with self._answers(seconds=START_SECONDS) as client:
             stream = client.attach_socket(container, params={"stdin": 1, "stream": 1})
-            with contextlib.closing(stream):
+            # What is between us and the socket itself only reads.
+            plain: socket.socket = getattr(stream, "_sock", stream)
+            try:
                 client.start(container)
-                # What is between us and the socket itself only reads.
-                plain: socket.socket = getattr(stream, "_sock", stream)
                 plain.sendall(words)
+            finally:
+                # Who was told too little must hear that there is no more.
+                with contextlib.suppress(OSError):
+                    plain.shutdown(socket.SHUT_WR)
+                stream.close()
+                stream._response.close()
 
     def kill(self, container: str, signal_name: str) -> None:
         """Send its first process a signal; nothing happens where it has ended."""
@@ -102,24 +125,36 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Remove it with its own volumes, running or not."""
-        with self._answers() as client, _unless_gone():
+        with self._answers(seconds=START_SECONDS) as client, _unless_gone():
             client.remove_container(container, v=True, force=True)
 
     @contextlib.contextmanager
-    def _answers(self) -> Iterator[Any]:
+    def _answers(self, *, seconds: float = LOOK_SECONDS, knows: bool = False) -> Iterator[Any]:
+        """The client, with its errors told apart.
+
+        Args:
+            seconds: how long an answer may take.
+            knows: only something is asked: an engine that refuses that knows nothing, either.
+        """
         errors = self._sdk.errors
         try:
             if self._client is None:
-                settings = self._sdk.utils.kwargs_from_env()
-                self._client = self._sdk.APIClient(version="auto", timeout=SECONDS, **settings)
+                self._client = self._connect()
+            self._client.timeout = seconds
             yield self._client
         except errors.APIError as error:
-            if error.status_code >= 500 and not error.explanation:
+            if knows or error.status_code in _AWAY:
                 raise self._unreachable(error) from None
-            why = str(error.explanation or error)
-            raise EngineRefused(why, error.status_code) from None
+            raise EngineRefused(str(error.explanation or error), error.status_code) from None
         except (errors.DockerException, requests.RequestException, OSError) as error:
             raise self._unreachable(error) from None
+
+    def _connect(self) -> Any:
+        settings = self._sdk.utils.kwargs_from_env()
+        client = self._sdk.APIClient(version="auto", timeout=LOOK_SECONDS, **settings)
+        # To attach, the SDK would wait for ever.
+        client.post = partial(client.post, timeout=START_SECONDS)
+        return client
 
     @staticmethod
     def _unreachable(error: Exception) -> LauncherUnreachable:

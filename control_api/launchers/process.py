@@ -34,6 +34,7 @@ class ProcessLauncher:
     """Starts each trainer in a session of its own, so that no Ctrl-C of ours reaches it."""
 
     name = "process"
+    start_seconds = 0.0
 
     def __init__(self, exits: Exits | None = None) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}

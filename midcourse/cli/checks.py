@@ -139,6 +139,13 @@ def wandb(environ: Mapping[str, str] | None = None) -> Check:
 
 def docker() -> Check:
     """Can containers be started, and have they the GPU? Needed for neither `up` nor the client."""
+    if shutil.which("docker") is None and Path("/.dockerenv").exists():
+        return Check(
+            name="Docker",
+            verdict=Verdict.NOTE,
+            found="this is a container; whether it may start others is the machine's to say",
+            mend="look at `notice` of GET /api/v1/slots, if its trainers are containers",
+        )
     if shutil.which("docker") is None:
         return Check(
             name="Docker",

@@ -94,6 +94,7 @@ def composed(engine: Engine, tmp_path: Path) -> Iterator[Composed]:
 def test_it_trains_in_containers_which_outlive_the_control_api(composed: Composed) -> None:
     engine = composed.engine
     composed.up()
+    assert composed.token() not in composed.compose("logs", "--no-color")
     run = composed.curl("POST", "/runs", {"config": CONFIG})["id"]
     composed.wait_for_step(run, 1)
     composed.curl("POST", f"/runs/{run}/pause", None, "-H", "Prefer: wait=30")

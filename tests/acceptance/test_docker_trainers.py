@@ -121,7 +121,7 @@ def test_a_run_is_a_container_that_shows_no_secret_and_goes_when_it_ends(
     seen = {
         "inspect": json.dumps(found),
         "top": engine.run("top", container, "-eo", "pid,args"),
-        "logs": engine.run("logs", container),
+        "logs": engine.try_("logs", container).stderr + engine.run("logs", container),
         "log of the API": served.log.read_text(),
         "run as the API shows it": json.dumps(served.curl("GET", f"/runs/{run}")),
     }
@@ -275,6 +275,12 @@ def test_a_gpu_slot_asks_the_engine_for_a_gpu(api: Start) -> None:
     served = api(MIDCOURSE_SLOTS="gpu:1")
     failed = served.wait_for_status(submit(served), "failed")
     assert "could not select device driver" in failed["error"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_as_what_it_is(api: Start) -> None:
+    served = api(MIDCOURSE_TRAINER_USER="12345:12345")
+    error = served.wait_for_status(submit(served), "failed")["error"]
+    assert "with exit code 124, as it cannot write its run's folder" in error
 
 
 def test_a_run_brings_its_own_image_and_program(api: Start, engine: Engine, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The control API with trainers as containers, as far as no engine is needed to see it."""
 
+import dataclasses
+
 import pytest
 from control_bench import Bench
 
 from control_api.container_settings import ContainerSettings
+from control_api.reconciler import Reconciler
 from midcourse.contract import environment
 
 CONTAINERS = ContainerSettings(
@@ -124,6 +127,54 @@ def test_while_the_engine_is_away_nothing_is_started_and_nobody_is_taken_for_dea
     starts = [(spec.run_id, spec.attempt) for spec in bench.launcher.started]
     assert sorted(starts) == sorted([(training.run, 1), (training.run, 2), (waiting, 1)])
     assert bench.get("/slots")["notice"] is None
+
+
+def test_an_engine_that_goes_away_in_the_middle_of_a_start_costs_no_run(bench):
+    bench.launcher.goes_away = "the Docker engine does not answer"
+    first, second = submit(bench), submit(bench)
+    assert bench.get(f"/runs/{first}")["status"] == "starting"
+    assert bench.get(f"/runs/{second}")["status"] == "queued"
+    bench.launcher.goes_away = bench.launcher.unreachable = None
+    bench.round(later=1)
+    bench.round(later=5)
+    assert {spec.run_id: spec.attempt for spec in bench.launcher.started} == {first: 2, second: 1}
+
+
+def test_a_trouble_that_is_over_is_not_told_by_whoever_takes_over(bench):
+    """The reconciler died with it; its successor has the same name."""
+    bench.launcher.unreachable = "the Docker engine does not answer"
+    waiting = submit(bench)
+    assert "does not answer" in bench.get(f"/runs/{waiting}")["waits_for"]
+    bench.launcher.unreachable = None
+    holder = bench.reconciler.lease.holder
+    bench.reconciler = Reconciler(
+        bench.settings, bench.database, bench.launcher, now=lambda: bench.clock, holder=holder
+    )
+    bench.launcher.refuses = "no matter"
+    bench.round()
+    assert bench.get("/slots")["notice"] is None
+
+
+def test_an_engine_that_goes_away_between_two_questions_does_not_stop_the_round(bench, caplog):
+    training = bench.trainer(submit(bench))
+    training.say(training.started())
+    bench.launcher.look = list
+    bench.launcher.unreachable = "the Docker engine does not answer"
+    bench.post(f"/runs/{training.run}/pause", expect=202)
+    waiting = submit(bench)
+    assert "trainers cannot be looked at" in caplog.text
+    assert bench.get(f"/runs/{waiting}")["status"] == "starting"
+
+
+def test_what_is_for_a_container_never_runs_as_a_process(make, tmp_path):
+    """It was submitted when trainers were containers."""
+    bench = make(containers=CONTAINERS)
+    run = bench.post("/runs", {"config": {}, "command": ["sh", "-c", "exit"]}, expect=201)["id"]
+    bench.reconciler.trainers.settings = dataclasses.replace(bench.settings, containers=None)
+    bench.round()
+    assert bench.launcher.started == []
+    seen = bench.get(f"/runs/{run}")
+    assert (seen["status"], "are for containers" in seen["error"]) == ("failed", True)
 
 
 # -- what is left of trainers -----------------------------------------------------------------

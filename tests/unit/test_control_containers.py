@@ -195,6 +195,9 @@ def test_a_cpu_slot_sees_no_gpu_whatever_the_engine_does_by_default(spec):
 class TheEngine:
     """Keeps what it was asked for."""
 
+    status = "running"
+    lacks = ()
+
     def __init__(self, **refusals):
         self.refusals, self.created, self.heard, self.removed = refusals, [], [], []
 
@@ -212,7 +215,17 @@ class TheEngine:
         self.heard.append(words)
 
     def inspect(self, container):
-        return {"Id": f"id of {container}"} if container in self.created else None
+        state = {"Status": self.status}
+        return {"Id": f"id of {container}", "State": state} if container in self.created else None
+
+    def containers(self, label):
+        return []
+
+    def has_image(self, image):
+        return image not in self.lacks
+
+    def has_network(self, network):
+        return network not in self.lacks
 
     def remove(self, container):
         self.removed.append(container)
@@ -248,7 +261,7 @@ def test_an_attempt_that_is_there_is_not_started_again(spec):
         (
             TheEngine(start=EngineRefused("could not select device driver", 500)),
             "the Docker engine refused to start it: could not select device driver",
-            False,
+            True,
         ),
         (
             TheEngine(create=EngineRefused("mkdir /x: no space left on device", 500)),
@@ -262,6 +275,32 @@ def test_what_the_engine_refuses_is_told(spec, engine, message, may_pass):
         DockerLauncher(USUAL, engine).submit(spec)
     assert (str(caught.value), caught.value.may_pass) == (message, may_pass)
     assert engine.removed == [f"id of {name}" for name in engine.created]
+
+
+def test_a_container_that_was_made_and_not_started_is_no_trainer_yet():
+    """Another reconciler may be about to start it."""
+    engine = TheEngine()
+    engine.created.append("midcourse-r1-2")
+    launcher = DockerLauncher(USUAL, engine)
+    assert launcher.find("r1", 2) == {"container": "id of midcourse-r1-2"}
+    engine.status = "created"
+    assert launcher.find("r1", 2) is None
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        ("midcourse", "the Docker engine has no image midcourse (MIDCOURSE_TRAINER_IMAGE)"),
+        ("bridge", "the Docker engine has no network bridge (MIDCOURSE_TRAINER_NETWORK)"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_fault_of_a_run(lacks, message):
+    engine = TheEngine()
+    assert DockerLauncher(USUAL, engine).look() == []
+    engine.lacks = (lacks,)
+    with pytest.raises(LauncherUnreachable) as caught:
+        DockerLauncher(USUAL, engine).look()
+    assert str(caught.value) == message
 
 
 def test_an_image_that_is_not_allowed_any_more_is_not_started(spec):
@@ -318,6 +357,15 @@ def ended(code, *, error="", oom=False, status="exited", limit=0):
                 running=False,
                 exit_code=125,
                 why="as the control API died before it had told it everything",
+            ),
+        ),
+        (
+            ended(124),
+            LaunchStatus(
+                running=False,
+                exit_code=124,
+                why="as it cannot write its run's folder: MIDCOURSE_TRAINER_MOUNTS or "
+                "MIDCOURSE_TRAINER_USER is wrong",
             ),
         ),
         (
