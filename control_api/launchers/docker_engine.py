@@ -116,7 +116,7 @@ class Engine:
                 with contextlib.suppress(OSError):
                     plain.shutdown(socket.SHUT_WR)
                 stream.close()
-                stream._response.close()
+                plain.close()
 
     def kill(self, container: str, signal_name: str) -> None:
         """Send its first process a signal; nothing happens where it has ended."""
