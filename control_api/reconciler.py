@@ -114,9 +114,11 @@ class Reconciler:
         with self.database.writing() as session:
             if not self.lease.claim(session, self.now()):
                 return
-        knows_trainers = self._look()
+        knows_trainers, can_start = self._look()
         for level, step in steps:
-            if step in (trainers.watch, self._restart) and not knows_trainers:
+            if (step == trainers.watch and not knows_trainers) or (
+                step == self._restart and not can_start
+            ):
                 continue
             try:
                 with self.database.reading() as session:
@@ -126,7 +128,7 @@ class Reconciler:
                 continue
             for run_id in run_ids:
                 self._attend(step, run_id)
-        if knows_trainers:
+        if can_start:
             self._start_queued()
         if self.chores.are_due(self.now()):
             with self._writing() as session:
@@ -134,23 +136,26 @@ class Reconciler:
             if knows_trainers:
                 trainers.clear_remains()
 
-    def _look(self) -> bool:
-        """See how trainers are; False where nobody can say, and they are left as they are."""
-        trouble = None
+    def _look(self) -> tuple[bool, bool]:
+        """See whether it is known how trainers are, and whether others can start; tell if not.
+
+        Where nobody can say how they are, they are left so.
+        """
         try:
             self.trainers.look()
+            is_known, trouble = True, self.launcher.lacks()
         except LauncherUnreachable as error:
-            trouble = str(error)
+            is_known, trouble = False, str(error)
         with self.database.reading() as session:
             told = trouble_of(session, LEASE)
         if trouble != told:
             if trouble is None:
-                log.info("the %s launcher answers again", self.launcher.name)
+                log.info("the %s launcher can start trainers again", self.launcher.name)
             else:
-                log.error("%s. Trainers train on; none is started until that is mended", trouble)
+                log.error("%s: no trainer is started until that is mended", trouble)
             with self._writing() as session:
                 self.lease.tell(session, trouble)
-        return trouble is None
+        return is_known, trouble is None
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:

@@ -20,7 +20,8 @@ def pytest_unconfigure(config):
 
 
 def pytest_generate_tests(metafunc):
-    if not any(hasattr(metafunc.module, name) for name in _MARKS_OF_A_MODULE):
+    has_bench = "make_bench" in metafunc.fixturenames
+    if not has_bench and not any(hasattr(metafunc.module, name) for name in _MARKS_OF_A_MODULE):
         return
     only = metafunc.definition.get_closest_marker("only_on")
     kinds = only.args if only else databases.KINDS

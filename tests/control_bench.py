@@ -60,6 +60,8 @@ class BenchLauncher:
     forgotten: list[str] = field(default_factory=list)
     unreachable: str | None = None
     """Why nobody can say how trainers are."""
+    missing: str | None = None
+    """What no trainer can start without."""
     goes_away: str | None = None
     """Why it will be unreachable, just when the next trainer is to be started."""
 
@@ -93,6 +95,9 @@ class BenchLauncher:
         if self.unreachable:
             raise LauncherUnreachable(self.unreachable)
         return [Remains(spec.run_id, self.find(spec.run_id, spec.attempt)) for spec in self.started]
+
+    def lacks(self) -> str | None:
+        return self.missing
 
 
 class Bench:

@@ -72,8 +72,9 @@ class Engine:
             self.run("rm", "--force", "--volumes", *containers)
         self._process.terminate()
         self._process.wait(60)
-        for namespace in (self.folder / "exec/netns").glob("*"):  # it leaves one mounted
-            subprocess.run(["umount", str(namespace)], capture_output=True, check=False)
+        # What it leaves mounted: a namespace, and, once it was killed, its folder on itself.
+        for mounted in (*(self.folder / "exec/netns").glob("*"), self.folder / "data"):
+            subprocess.run(["umount", str(mounted)], capture_output=True, check=False)
         if self._is_ours:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -104,3 +104,6 @@ class Launcher(Protocol):
         Raises:
             LauncherUnreachable: as may all other methods, with nothing done, or all of it.
         """
+
+    def lacks(self) -> str | None:
+        """What is missing that any trainer would need to start, for people; None: nothing."""

@@ -23,7 +23,6 @@ from control_api.container_settings import (
 )
 from control_api.launchers.base import (
     Handle,
-    LauncherUnreachable,
     LaunchFailed,
     LaunchStatus,
     Remains,
@@ -127,18 +126,21 @@ class DockerLauncher:
             self._engine.remove(handle["container"])
 
     def look(self) -> list[Remains]:
-        """See which containers there are, and whether others can be made."""
+        """See which containers there are, in one question."""
         found = self._engine.containers(LABEL)
         # What has died of a full disk, or is about to go, is asked for one by one.
         living = {"running", "paused", "restarting"}
         self._running = frozenset(each["Id"] for each in found if each["State"] in living)
-        image, network = self._settings.image, self._settings.network
-        # Not a fault of any run, which would fail by it.
-        if not self._engine.has_image(image):
-            raise LauncherUnreachable(f"the Docker engine has no image {image} ({IMAGE})")
-        if not self._engine.has_network(network):
-            raise LauncherUnreachable(f"the Docker engine has no network {network} ({NETWORK})")
         return [Remains(each["Labels"][LABEL], {"container": each["Id"]}) for each in found]
+
+    def lacks(self) -> str | None:
+        """The usual image or network, whose absence is no fault of a run."""
+        image, network = self._settings.image, self._settings.network
+        if not self._engine.has_image(image):
+            return f"the Docker engine has no image {image} ({IMAGE})"
+        if not self._engine.has_network(network):
+            return f"the Docker engine has no network {network} ({NETWORK})"
+        return None
 
 
 def container_config(
@@ -204,17 +206,12 @@ def container_config(
 def status_of(found: dict[str, Any]) -> LaunchStatus:
     """What has become of a trainer, by what the engine knows of its container."""
     state = found["State"]
-    if state["Status"] == "created":
-        return LaunchStatus(
-            running=False, why="before it began: " + (state["Error"] or "nobody started it")
-        )
     if state["Running"]:
         return LaunchStatus(running=True)
     code = int(state["ExitCode"])
     if code > 128 and code not in _IN_ORDER and code - 128 in {*signal.Signals}:
         code = 128 - code
-    why = state["Error"] or None
-    why = why or _WHY.get(code)
+    why = state["Error"] or _WHY.get(code)
     if state["OOMKilled"]:
         limit = found["HostConfig"]["Memory"]
         why = (

@@ -121,6 +121,10 @@ class ProcessLauncher:
         """Processes are looked at one by one."""
         return []
 
+    def lacks(self) -> str | None:
+        """This machine is all that a process needs."""
+        return None
+
 
 def start_time(pid: int, *, though_ended: bool = False) -> str | None:
     """When a living process began, in words that no other process of this id shares.

@@ -211,7 +211,10 @@ def without_engine(served: OnThisMachine, run: str) -> int:
         assert served.curl("GET", f"/runs/{run}")["status"] == "paused"
     finally:
         served.engine.start()
-    wait_for(lambda: "the docker launcher answers again" in served.log.read_text(), "it is back")
+    wait_for(
+        lambda: "the docker launcher can start trainers again" in served.log.read_text(),
+        "it is back",
+    )
     assert served.engine.inspect(container)["State"]["Running"]
     return 1
 

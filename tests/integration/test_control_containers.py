@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from control_bench import Bench
+from control_bench import status
 
 from control_api.container_settings import ContainerSettings
 from control_api.reconciler import Reconciler
@@ -19,21 +19,8 @@ CONTAINERS = ContainerSettings(
 
 
 @pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def make(**changes):
-        made.append(Bench(tmp_path / str(len(made)), **changes))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
-
-
-@pytest.fixture
-def bench(make):
-    return make(containers=CONTAINERS, trainer_command=("python", "-m", "trainer"))
+def bench(make_bench):
+    return make_bench(containers=CONTAINERS, trainer_command=("python", "-m", "trainer"))
 
 
 def submit(bench, **more):
@@ -97,8 +84,8 @@ def test_what_cannot_be_started_is_refused_at_once(bench, body, path, message):
 
 
 @pytest.mark.parametrize("body", [{"image": "lab/model"}, {"command": ["python", "-c", "1"]}])
-def test_processes_have_no_images_and_run_no_commands_of_others(make, body):
-    problem = make().post("/runs", {"config": {}, **body}, expect=422)
+def test_processes_have_no_images_and_run_no_commands_of_others(make_bench, body):
+    problem = make_bench().post("/runs", {"config": {}, **body}, expect=422)
     [fault] = problem["faults"]
     assert fault["path"] in body
     assert "MIDCOURSE_LAUNCHER=docker" in fault["message"]
@@ -127,6 +114,22 @@ def test_while_the_engine_is_away_nothing_is_started_and_nobody_is_taken_for_dea
     starts = [(spec.run_id, spec.attempt) for spec in bench.launcher.started]
     assert sorted(starts) == sorted([(training.run, 1), (training.run, 2), (waiting, 1)])
     assert bench.get("/slots")["notice"] is None
+
+
+def test_without_the_usual_image_trainers_are_looked_after_and_none_is_started(bench):
+    training = bench.trainer(submit(bench))
+    training.say(training.started())
+    bench.launcher.missing = "the Docker engine has no image midcourse"
+    waiting = submit(bench)
+    seen = bench.get(f"/runs/{waiting}")
+    assert (seen["status"], "has no image midcourse" in seen["waits_for"]) == ("queued", True)
+    training.write(status("finished", step=0))
+    training.end(0)
+    bench.round()
+    assert bench.launcher.forgotten == [f"{training.run}/1"]
+    bench.launcher.missing = None
+    bench.round()
+    assert bench.get(f"/runs/{waiting}")["status"] == "starting"
 
 
 def test_an_engine_that_goes_away_in_the_middle_of_a_start_costs_no_run(bench):
@@ -166,9 +169,9 @@ def test_an_engine_that_goes_away_between_two_questions_does_not_stop_the_round(
     assert bench.get(f"/runs/{waiting}")["status"] == "starting"
 
 
-def test_what_is_for_a_container_never_runs_as_a_process(make, tmp_path):
+def test_what_is_for_a_container_never_runs_as_a_process(make_bench):
     """It was submitted when trainers were containers."""
-    bench = make(containers=CONTAINERS)
+    bench = make_bench(containers=CONTAINERS)
     run = bench.post("/runs", {"config": {}, "command": ["sh", "-c", "exit"]}, expect=201)["id"]
     bench.reconciler.trainers.settings = dataclasses.replace(bench.settings, containers=None)
     bench.round()

@@ -22,16 +22,8 @@ TWO = cpu_slots(2)
 
 
 @pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def make(**changes):
-        made.append(Bench(tmp_path / str(len(made)), **{"slots": TWO, **changes}))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
+def make(make_bench):
+    return lambda **changes: make_bench(**{"slots": TWO, **changes})
 
 
 @pytest.fixture

@@ -218,9 +218,6 @@ class TheEngine:
         state = {"Status": self.status}
         return {"Id": f"id of {container}", "State": state} if container in self.created else None
 
-    def containers(self, label):
-        return []
-
     def has_image(self, image):
         return image not in self.lacks
 
@@ -296,11 +293,10 @@ def test_a_container_that_was_made_and_not_started_is_no_trainer_yet():
 )
 def test_what_the_machine_lacks_is_no_fault_of_a_run(lacks, message):
     engine = TheEngine()
-    assert DockerLauncher(USUAL, engine).look() == []
+    launcher = DockerLauncher(USUAL, engine)
+    assert launcher.lacks() is None
     engine.lacks = (lacks,)
-    with pytest.raises(LauncherUnreachable) as caught:
-        DockerLauncher(USUAL, engine).look()
-    assert str(caught.value) == message
+    assert launcher.lacks() == message
 
 
 def test_an_image_that_is_not_allowed_any_more_is_not_started(spec):
@@ -317,10 +313,9 @@ def test_a_variable_of_several_lines_is_refused_by_name_and_not_shown(spec):
 # -- how it ended -----------------------------------------------------------------------------
 
 
-def ended(code, *, error="", oom=False, status="exited", limit=0):
+def ended(code, *, error="", oom=False, limit=0):
     return {
         "State": {
-            "Status": status,
             "Running": False,
             "ExitCode": code,
             "Error": error,
@@ -367,10 +362,6 @@ def ended(code, *, error="", oom=False, status="exited", limit=0):
                 why="as it cannot write its run's folder: MIDCOURSE_TRAINER_MOUNTS or "
                 "MIDCOURSE_TRAINER_USER is wrong",
             ),
-        ),
-        (
-            ended(0, status="created"),
-            LaunchStatus(running=False, why="before it began: nobody started it"),
         ),
     ],
 )
