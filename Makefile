@@ -2,12 +2,19 @@
 PYTHON ?= python3
 PORT ?= 8080
 CONFIG ?= trainer/configs/digits.json
-export PORT CONFIG EXIT MIDCOURSE_HOME
+export PORT CONFIG EXIT MIDCOURSE_HOME WANDB
 
-.PHONY: up test test-docker lint mnist bench bench-gpu requirements docs clean
+.PHONY: up tensorboard test test-docker lint mnist bench bench-gpu requirements docs clean
 
 up: .venv/installed
 	@.venv/bin/python -m control_api.up
+
+ifeq ($(WANDB),stand-in)
+up: .venv/installed-dev  # the stand-in is one of the tests' programs
+endif
+
+tensorboard: .venv/installed
+	@.venv/bin/midcourse tensorboard
 
 test: .venv/installed-dev
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not docker" $(PYTEST)
@@ -25,7 +32,7 @@ lint: .venv/installed-dev
 mnist: .venv/installed
 	@.venv/bin/python scripts/fetch_mnist.py
 
-# Under ten minutes, on a machine that does nothing else; benchmarks/README.md says what it means.
+# A quarter of an hour, on a machine that does nothing else; benchmarks/README.md says what it means.
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks.all
 

@@ -1,6 +1,6 @@
 """`make bench`: the benchmarks of training, which need no GPU, then the tables of README.md.
 
-Needs a machine that does nothing else for ten minutes.
+Needs a machine that does nothing else for a quarter of an hour.
 """
 
 import subprocess
@@ -14,6 +14,7 @@ NAMES = (
     "layer_statistics",
     "checkpoint_stall",
     "command_latency",
+    "tracking",
     "step_overhead",
 )
 

@@ -22,6 +22,7 @@ from control_api.database import Database
 from control_api.exits import Exits
 from control_api.launchers.docker_engine import SdkMissing, require_sdk
 from control_api.lease import new_holder
+from control_api.page_tags.watch import watch_page_tags
 from control_api.reconcile import reconcile
 from control_api.serve import listen, serve
 from control_api.settings import Settings
@@ -75,6 +76,8 @@ def _supervise(settings: Settings, listener: socket | None, *, reconciles: bool)
         works["web"] = lambda: serve(settings, listener, counts)
     if reconciles:
         works["reconciler"] = lambda: reconcile(settings, holder)
+        if settings.tag_verbs:
+            works["tags"] = lambda: watch_page_tags(settings, holder)
     supervisor = Supervisor(
         works,
         Exits(settings.exits),

@@ -1,5 +1,6 @@
 """Who asks for what: the audit, and the keys by which a repeated request is known again."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
@@ -33,6 +34,16 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a request made: a run, or a command of one."""
+
+    run: str
+    seq: int | None = None
+    repeated: bool = False
+    """An earlier request made it, under the same key."""
+
+
+@dataclass(frozen=True)
 class Requester:
     """Who asks, from where: what the audit keeps of a request."""
 
@@ -48,20 +59,12 @@ class Requester:
     path: str | None = None
     """Of the request, without its query."""
     mark: Mark = field(default_factory=Mark, compare=False, repr=False)
+    keep: Callable[[Session, Made], None] | None = field(default=None, compare=False, repr=False)
+    """Keeps what was made, in the same transaction; what it raises undoes that."""
 
     def without_key(self) -> Self:
         """The same, for what is made on the way to what was asked for."""
-        return replace(self, key=None)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a request made: a run, or a command of one."""
-
-    run: str
-    seq: int | None = None
-    repeated: bool = False
-    """An earlier request made it, under the same key."""
+        return replace(self, key=None, keep=None)
 
 
 def record(
@@ -79,7 +82,10 @@ def record(
     note(session, by, action, run_id=run.id, seq=seq)
     if by.key is not None:
         keep_key(session, by.actor, by.key, run.id, seq)
-    return Made(run.id, seq)
+    made = Made(run.id, seq)
+    if by.keep is not None:
+        by.keep(session, made)
+    return made
 
 
 def keep_key(

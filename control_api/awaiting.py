@@ -82,8 +82,8 @@ def answer_withdrawal(seq: int, made: Made, wait: int) -> Response:
     return answer(view, 200, _headers(command_path(made.run, seq), wait, made))
 
 
-def answer_new_run(made: Made, wait: int) -> Response:
-    """201 with the run; `wait` waits until its trainer takes the first step, or cannot.
+def answer_new_run(made: Made, wait: int, *, status: int = 201) -> Response:
+    """`status` with the run; `wait` waits until its trainer takes the first step, or cannot.
 
     Raises:
         ConfigurationRefused: its trainer would not take its configuration.
@@ -104,7 +104,7 @@ def answer_new_run(made: Made, wait: int) -> Response:
         if run.status is RunStatus.FAILED:
             raise _why_failed(session, run)
         view = run_view(session, run)
-    return answer(view, 201, _headers(run_path(run_id), wait, made))
+    return answer(view, status, _headers(run_path(run_id), wait, made))
 
 
 def answer_sweep(made: Made) -> Response:

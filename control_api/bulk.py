@@ -211,15 +211,15 @@ def _undo(bulk: Bulk, run_id: str, by: Requester) -> Made:
 
 def _archive(bulk: Bulk, run_id: str, by: Requester) -> Made:
     archived = bulk.wanted.action == "archive"
-    return editing.archive_run(bulk.database, run_id, by, archived=archived)
+    return editing.archive_run(bulk.database, bulk.home, run_id, by, archived=archived)
 
 
 def _tag(bulk: Bulk, run_id: str, by: Requester) -> Made:
-    return editing.tag_run(bulk.database, run_id, bulk.wanted.tags or [], by)
+    return editing.tag_run(bulk.database, bulk.home, run_id, bulk.wanted.tags or [], by)
 
 
 def _untag(bulk: Bulk, run_id: str, by: Requester) -> Made:
-    return editing.untag_run(bulk.database, run_id, bulk.wanted.tags or [], by)
+    return editing.untag_run(bulk.database, bulk.home, run_id, bulk.wanted.tags or [], by)
 
 
 def _delete(bulk: Bulk, run_id: str, by: Requester) -> Made:

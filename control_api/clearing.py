@@ -106,7 +106,7 @@ def clear_folder(paths: RunPaths, kept: Collection[str], ignored: Collection[str
 
 def _needed_files(paths: RunPaths) -> tuple[Path, ...]:
     """What a branch reads of the runs that it came from: what they were, and what was commanded."""
-    return (paths.run_file, paths.journal)
+    return (paths.run_file, paths.journal, paths.imported)
 
 
 def _take_away(folder: Path, ignored: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.orm import DeclarativeBase
 
 from midcourse.contract.api.audit import Outcome
+from midcourse.contract.api.reports import ReportState
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.roles import Role
 from midcourse.contract.runs import RunStatus
@@ -48,6 +49,16 @@ class Desired(StrEnum):
     """Not now: its place is for others, and `resume` brings it back bit for bit."""
 
 
+class TagState(StrEnum):
+    """What became of a tag by which somebody commanded a run on its page in W&B."""
+
+    OBEYED = "obeyed"
+    """What it asked for was accepted; what became of that is still to be known."""
+    DONE = "done"
+    REFUSED = "refused"
+    """Nothing was changed."""
+
+
 class Base(DeclarativeBase):
     """The base of all rows."""
 
@@ -69,4 +80,6 @@ class Base(DeclarativeBase):
         Desired: _names_of(Desired, 20),
         Role: _names_of(Role, 20),
         Outcome: _names_of(Outcome, 20),
+        TagState: _names_of(TagState, 20),
+        ReportState: _names_of(ReportState, 20),
     }

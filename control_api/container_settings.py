@@ -54,7 +54,7 @@ class ContainerSettings:
     network: str = "bridge"
     allowed_images: tuple[str, ...] = ()
     """Patterns of images that runs may bring, such as `ghcr.io/lab/*`."""
-    passed_on: tuple[str, ...] = ("WANDB_*",)
+    passed_on: tuple[str, ...] = ("WANDB_*", "MIDCOURSE_ALERTS", "MIDCOURSE_CHECKPOINT_DAYS")
     """Patterns of variables whose values trainers get from the control API's environment."""
     cpus: float | None = None
     memory: int | None = None

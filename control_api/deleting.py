@@ -35,9 +35,11 @@ from control_api.tables import (
     MediaRow,
     MetricBatchRow,
     MetricChunkRow,
+    PageTagRow,
     RunRow,
     TrainerTokenRow,
 )
+from control_api.unsent import forget
 from midcourse.contract.api.runs import Deletion, FolderEntry, FreedCheckpoint, KeptCheckpoint
 from midcourse.contract.base import utc_now
 from midcourse.contract.paths import RunPaths
@@ -46,7 +48,7 @@ from midcourse.contract.runs import ENDED
 AGAIN = timedelta(seconds=30)
 """How long whoever deletes a run has for it before the reconciler goes on, and its next try."""
 
-_ROWS = (MetricBatchRow, MetricChunkRow, MediaRow, AttemptRow, TrainerTokenRow)
+_ROWS = (MetricBatchRow, MetricChunkRow, MediaRow, AttemptRow, TrainerTokenRow, PageTagRow)
 """What else there is of a run. Its commands stay: they are what the audit speaks of."""
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ def delete_run(database: Database, home: Path, run_id: str, by: Requester) -> Ma
             moment = utc_now()
             report = plan.report.model_copy(update={"dry_run": False, "deleted_at": moment})
             _empty(run, moment)
+            forget(session, run.id)
             run.deletion = report.model_dump(mode="json")
             made = record(session, by, "delete", run)
         break

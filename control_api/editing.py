@@ -1,9 +1,13 @@
 """What people write beside a run, and its training takes no notice of: name, notes, tags."""
 
 from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import event
 
 from control_api.asking import Made, Requester, record
 from control_api.database import Database
+from control_api.folder import labels_of, write_labels
 from control_api.lifecycle import get_run
 from control_api.tables import RunRow
 from midcourse.contract.api.runs import EditRun
@@ -12,7 +16,7 @@ from midcourse.contract.base import utc_now
 from midcourse.contract.errors import Fault, InvalidInput
 
 
-def edit_run(database: Database, run_id: str, changes: EditRun, by: Requester) -> Made:
+def edit_run(database: Database, home: Path, run_id: str, changes: EditRun, by: Requester) -> Made:
     """Change what is named, and leave the rest.
 
     Raises:
@@ -27,30 +31,36 @@ def edit_run(database: Database, run_id: str, changes: EditRun, by: Requester) -
         if "archived" in named:
             set_archived(run, archived=changes.archived)
 
-    return _change(database, run_id, "edit", edit, by)
+    return _change(database, home, run_id, "edit", edit, by)
 
 
-def archive_run(database: Database, run_id: str, by: Requester, *, archived: bool) -> Made:
+def archive_run(
+    database: Database, home: Path, run_id: str, by: Requester, *, archived: bool
+) -> Made:
     """Take a run out of sight, or bring it back.
 
     Raises:
         UnknownRun, RunDeleted: there is no such run.
     """
     action = "archive" if archived else "unarchive"
-    return _change(database, run_id, action, lambda run: set_archived(run, archived=archived), by)
+
+    def archive(run: RunRow) -> None:
+        set_archived(run, archived=archived)
+
+    return _change(database, home, run_id, action, archive, by)
 
 
-def tag_run(database: Database, run_id: str, tags: list[str], by: Requester) -> Made:
+def tag_run(database: Database, home: Path, run_id: str, tags: list[str], by: Requester) -> Made:
     """Give a run tags, behind those that it has.
 
     Raises:
         UnknownRun, RunDeleted: there is no such run.
         InvalidInput: it would have too many.
     """
-    return _change(database, run_id, "tag", lambda run: add_tags(run, tags), by)
+    return _change(database, home, run_id, "tag", lambda run: add_tags(run, tags), by)
 
 
-def untag_run(database: Database, run_id: str, tags: list[str], by: Requester) -> Made:
+def untag_run(database: Database, home: Path, run_id: str, tags: list[str], by: Requester) -> Made:
     """Take tags from a run; those that it does not have are none the less gone.
 
     Raises:
@@ -60,7 +70,7 @@ def untag_run(database: Database, run_id: str, tags: list[str], by: Requester) -
     def untag(run: RunRow) -> None:
         run.tags = [tag for tag in run.tags if tag not in tags]
 
-    return _change(database, run_id, "untag", untag, by)
+    return _change(database, home, run_id, "untag", untag, by)
 
 
 def set_archived(run: RunRow, *, archived: bool) -> None:
@@ -82,9 +92,18 @@ def add_tags(run: RunRow, tags: list[str]) -> None:
 
 
 def _change(
-    database: Database, run_id: str, action: str, change: Callable[[RunRow], None], by: Requester
+    database: Database,
+    home: Path,
+    run_id: str,
+    action: str,
+    change: Callable[[RunRow], None],
+    by: Requester,
 ) -> Made:
     with database.writing() as session:
         run = get_run(session, run_id, for_change=True)
+        before = labels_of(run)
         change(run)
+        labels = labels_of(run)
+        if labels != before:  # a rehearsal commits nothing, and must show nothing
+            event.listen(session, "after_commit", lambda _: write_labels(home, run_id, labels))
         return record(session, by, action, run)

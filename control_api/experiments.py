@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from control_api.problems import UnknownExperiment
 from control_api.tables import RunRow
 from midcourse.contract.api.experiments import ExperimentView
 from midcourse.contract.runs import RunStatus
@@ -50,3 +51,14 @@ def list_experiments(session: Session, archived: str) -> list[ExperimentView]:
         )
         for name in sorted(last, key=lambda name: (last[name], name), reverse=True)
     ]
+
+
+def require(session: Session, name: str) -> None:
+    """Do nothing where the experiment has runs.
+
+    Raises:
+        UnknownExperiment: it has none.
+    """
+    wanted = select(RunRow.id).where(RunRow.experiment == name, RunRow.deleted_at.is_(None))
+    if session.scalar(wanted.limit(1)) is None:
+        raise UnknownExperiment(f"No run is of an experiment {name!r}.")

@@ -1,9 +1,11 @@
 """A run's folder, as far as the control API writes and reads it beside the log."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -16,7 +18,9 @@ from control_api.tables import RunRow
 from midcourse.contract import environment
 from midcourse.contract.api.submissions import PARAMS
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.runs import TrackingStatus
+from midcourse.contract.runs import RunLabels, TrackingStatus
+
+log = logging.getLogger(__name__)
 
 
 def write_params(home: Path, run: RunRow) -> None:
@@ -27,10 +31,29 @@ def write_params(home: Path, run: RunRow) -> None:
     """
     file = RunPaths(home, run.id).params_file
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".new")
+    _put(file, json.dumps(run.config, indent=2) + "\n")
+
+
+def labels_of(run: RunRow) -> RunLabels:
+    """What people call a run by now."""
+    return RunLabels(name=run.name, tags=list(run.tags), notes=run.notes or "")
+
+
+def write_labels(home: Path, run_id: str, labels: RunLabels) -> None:
+    """Let the run's tracker know its labels; a run without a folder is told when it starts."""
+    file = RunPaths(home, run_id).labels
+    if not file.parent.is_dir():
+        return
+    try:
+        _put(file, labels.to_json() + "\n")
+    except OSError as error:  # they are in the database, and are written again at the next start
+        log.warning("run %s: W&B will not show its labels yet: %s", run_id, error)
+
+
+def _put(file: Path, text: str) -> None:
+    temporary = file.with_name(f"{file.name}.{uuid4().hex}.new")
     with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(run.config, stream, indent=2)
-        stream.write("\n")
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)

@@ -9,11 +9,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from control_api.columns import TagState
 from control_api.database import Database
-from control_api.lease import LEASE, last_claim
+from control_api.lease import LEASE, TAGS_LEASE, last_claim, last_work, trouble_of
 from control_api.queue import free_slots, queued_runs
 from control_api.settings import Settings
-from control_api.tables import AttemptRow, CommandRow, EventRow, RunRow
+from control_api.tables import AttemptRow, CommandRow, EventRow, PageTagRow, RunRow
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.runs import RunStatus
 
@@ -40,6 +41,8 @@ class Gauges(Collector):
             )
             yield from self._of_runs(session)
             yield from self._of_reconciler(session)
+            if self._settings.tag_verbs:
+                yield from self._of_page_tags(session)
 
     def _of_runs(self, session: Session) -> Iterable[Family]:
         yield _by(
@@ -83,10 +86,30 @@ class Gauges(Collector):
         family.add_metric([], events)
         yield family
 
+    def _of_page_tags(self, session: Session) -> Iterable[Family]:
+        worked = last_work(session, TAGS_LEASE)
+        age = float("inf") if worked is None else (self._now - worked).total_seconds()
+        yield _gauge(
+            "midcourse_page_tags_look_age_seconds",
+            "Seconds since the tags of runs in W&B were last looked at; infinite: never.",
+            max(0.0, age),
+        )
+        is_troubled = trouble_of(session, TAGS_LEASE) is not None
+        about = "Whether W&B keeps some of them from being looked at; the log says why."
+        yield _gauge("midcourse_page_tags_trouble", about, is_troubled)
+        yield _by(
+            "midcourse_page_tags",
+            "Tags that commanded runs, by what became of them.",
+            "state",
+            dict.fromkeys(TagState, 0) | _counts(session, PageTagRow.state),
+        )
+
 
 def _counts(
     session: Session,
-    column: InstrumentedAttribute[RunStatus] | InstrumentedAttribute[CommandState],
+    column: InstrumentedAttribute[RunStatus]
+    | InstrumentedAttribute[CommandState]
+    | InstrumentedAttribute[TagState],
     *conditions: ColumnElement[bool],
 ) -> dict[str, int]:
     query = select(column, func.count()).where(*conditions).group_by(column)

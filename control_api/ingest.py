@@ -35,6 +35,7 @@ from midcourse.contract.records import (
     CheckpointFailed,
     CheckpointWritten,
     CommandDone,
+    DatasetUsed,
     MediaLogged,
     Metrics,
     Notice,
@@ -243,6 +244,9 @@ class _Report:
         self.run.notice = message
         log.warning("run %s: %s", self.run.id, message)
 
+    def dataset_used(self, record: DatasetUsed) -> None:
+        """For trackers alone; it is in the run's log."""
+
 
 _HANDLERS: dict[type, Callable[[_Report, Any], None]] = {
     Started: _Report.started,
@@ -254,4 +258,5 @@ _HANDLERS: dict[type, Callable[[_Report, Any], None]] = {
     CheckpointFailed: _Report.checkpoint_failed,
     StatusChanged: _Report.status_changed,
     Notice: _Report.notice,
+    DatasetUsed: _Report.dataset_used,
 }

@@ -13,6 +13,12 @@ from control_api.tables import LeaseRow
 
 LEASE = "reconciler"
 """The name of the reconciler's."""
+TAGS_LEASE = "page tags"
+"""The name of that of whoever looks at W&B's pages."""
+
+
+class LeaseLost(Exception):
+    """This process was away for so long that another one has the lease now."""
 
 
 class Lease:
@@ -57,6 +63,12 @@ class Lease:
         if row is not None and row.holder == self.holder:
             row.trouble = trouble
 
+    def worked(self, session: Session, now: datetime) -> None:
+        """Say that the work was done."""
+        row = session.get(LeaseRow, self.name)
+        if row is not None and row.holder == self.holder:
+            row.worked_at = now
+
     def release(self, session: Session) -> None:
         """Give it back, if it is ours."""
         session.execute(
@@ -80,6 +92,12 @@ def trouble_of(session: Session, name: str) -> str | None:
     """What keeps the holder of a lease from its work."""
     row = session.get(LeaseRow, name)
     return None if row is None else row.trouble
+
+
+def last_work(session: Session, name: str) -> datetime | None:
+    """When a holder of a lease last said that it did the work."""
+    row = session.get(LeaseRow, name)
+    return None if row is None else row.worked_at
 
 
 def new_holder() -> str:

@@ -16,6 +16,7 @@ from midcourse.contract.commands import Changes
 from midcourse.contract.errors import InvalidInput
 from midcourse.contract.live_parameter import LiveParameter
 from midcourse.contract.parameters import check_changes, unknown_parameter
+from midcourse.contract.runs import RunStatus
 
 
 def declared_parameters(run: RunRow) -> dict[str, LiveParameter] | None:
@@ -81,6 +82,8 @@ def check_live(
         RunNotReady: a name is not built in, and the run has not told its own yet.
     """
     declared = declared_parameters(run)
+    if declared is None and run.status is RunStatus.IMPORTED:
+        return check_unseen(changes, prefix)
     if declared is None:
         faults = [unknown_parameter(name, BUILT_IN) for name in changes if name not in BUILT_IN]
         if faults:
@@ -92,6 +95,25 @@ def check_live(
         declared = BUILT_IN
     elif edited:
         declared = BUILT_IN | declared
+    return _checked(declared, changes, prefix)
+
+
+def check_unseen(changes: Mapping[str, Any], prefix: str = "") -> Changes:
+    """Changes for a fork of a run that was trained elsewhere: nobody here knows its parameters.
+
+    Built-in ones are checked as far as that goes; its trainer refuses what it does not know.
+
+    Raises:
+        InvalidInput: with a fault for each value that is not acceptable.
+    """
+    built_in = {name: said for name, said in changes.items() if name in BUILT_IN}
+    own = {name: said for name, said in changes.items() if name not in BUILT_IN}
+    return own | _checked(BUILT_IN, built_in, prefix)
+
+
+def _checked(
+    declared: Mapping[str, LiveParameter], changes: Mapping[str, Any], prefix: str
+) -> Changes:
     checked, faults = check_changes(declared, changes)
     if faults:
         raise InvalidInput(

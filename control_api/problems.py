@@ -51,6 +51,12 @@ class MalformedBody(ApiProblem):
     status, slug, title = 400, "malformed-body", "The body is not the JSON that is expected"
 
 
+class CannotSend(ApiProblem):
+    """Nothing can be sent to W&B from here; the detail says what is missing."""
+
+    status, slug, title = 409, "cannot-send", "Nothing can be sent to W&B from here"
+
+
 class Unauthenticated(ApiProblem):
     """No token, or one that nobody was given."""
 
@@ -82,6 +88,18 @@ class UnknownCommand(ApiProblem):
     """The run has no command of that number."""
 
     status, slug, title = 404, "unknown-command", "There is no such command"
+
+
+class UnknownExperiment(ApiProblem):
+    """No run is of such an experiment."""
+
+    status, slug, title = 404, "unknown-experiment", "There is no such experiment"
+
+
+class UnknownReport(ApiProblem):
+    """Nobody has asked for the pages of this experiment yet."""
+
+    status, slug, title = 404, "unknown-report", "The pages were never published"
 
 
 class UnknownToken(ApiProblem):
@@ -127,6 +145,25 @@ class RunDeleted(ApiProblem):
 
     status, slug, title = 410, "run-deleted", "The run has been deleted"
     adds: ClassVar = {"deleted_at": Moment}
+
+
+class NoWandbKey(ApiProblem):
+    """The control API was started without a key for W&B, so it can publish nothing there."""
+
+    status, slug, title = 409, "no-wandb-key", "There is no key for W&B"
+
+    def __init__(self, experiment: str) -> None:
+        super().__init__(
+            "The control API was started without WANDB_API_KEY, so it cannot publish to W&B. Set "
+            "it and start the API again; or write one file that needs no account: python -m "
+            f"dashboards publish {experiment} --html FILE"
+        )
+
+
+class ReportNotPublished(ApiProblem):
+    """The publisher ended without publishing; W&B did not answer, say."""
+
+    status, slug, title = 409, "report-not-published", "The pages could not be published"
 
 
 class RunNotReady(ApiProblem):

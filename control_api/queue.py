@@ -3,7 +3,7 @@
 Age counts from the submission, so a run that was suspended comes back to its old place.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ _WAITS = (
     # Not a child that awaits its revert, nor a fork that awaits its checkpoint.
     (RunRow.attempt > 0) | RunRow.reverts.is_(False),
     (RunRow.attempt > 0) | RunRow.parent_id.is_(None) | RunRow.parent_checkpoint.is_not(None),
+    (RunRow.attempt > 0) | RunRow.source.is_(None) | RunRow.parent_checkpoint.is_not(None),
 )
 _ORDER = (RunRow.priority.desc(), RunRow.created_at, RunRow.id)
 
@@ -55,12 +56,15 @@ def queue_positions(session: Session, runs: Iterable[RunRow]) -> dict[str, int]:
     return {run_id: place for place, run_id in enumerate(queued_runs(session), start=1)}
 
 
-def why_it_waits(run: RunRow, nothing_starts: str | None) -> str | None:
+def why_it_waits(
+    run: RunRow, nothing_starts: str | None, troubles: Mapping[str, str]
+) -> str | None:
     """What a queued run waits for, in a sentence; None where it is not queued.
 
     Args:
         run: the run.
         nothing_starts: `why_nothing_starts`.
+        troubles: `troubles_of_fetches`.
     """
     if run.status is not RunStatus.QUEUED:
         return None
@@ -68,6 +72,10 @@ def why_it_waits(run: RunRow, nothing_starts: str | None) -> str | None:
         return f"It is about to be {run.desired}."
     if run.reverts and not run.attempt:
         return f"It waits for run {run.parent_id} to go back, and goes on in its place."
+    if run.source is not None and run.parent_checkpoint is None and not run.attempt:
+        trouble = troubles.get(run.source)
+        awaited = f"It waits for its checkpoint from W&B, {run.source}."
+        return f"{awaited} {trouble}" if trouble else awaited
     if run.parent_id is not None and run.parent_checkpoint is None and not run.attempt:
         return f"It waits for a checkpoint of run {run.parent_id}, from which it is to start."
     return nothing_starts or "It waits for a slot."

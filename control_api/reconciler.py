@@ -21,13 +21,16 @@ from control_api.children import origin_of
 from control_api.chores import Chores
 from control_api.database import Database
 from control_api.deleting import clear_deleted
+from control_api.fetching import Fetches
 from control_api.launchers.base import Launcher, LauncherUnreachable
-from control_api.lease import LEASE, Lease, trouble_of
+from control_api.lease import LEASE, Lease, LeaseLost, trouble_of
 from control_api.lifecycle import do_as_wanted, end_run, get_run
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
+from control_api.publisher import Publisher
 from control_api.queue import free_slots, queued_runs
 from control_api.settings import Settings
+from control_api.sync_job import SyncJob
 from control_api.tables import CommandRow
 from control_api.trainers import Trainers
 from midcourse.contract.base import utc_now
@@ -39,10 +42,6 @@ log = logging.getLogger(__name__)
 _REST = 4
 """After a round, for so many times its length: a fifth of a core is the most that they take."""
 _LONGEST_REST_SECONDS = 0.2
-
-
-class LeaseLost(Exception):
-    """Another process is the reconciler now."""
 
 
 class Reconciler:
@@ -63,7 +62,10 @@ class Reconciler:
         self.now = now
         self.lease = Lease(LEASE, settings.lease_seconds, holder)
         self.trainers = Trainers(settings, database, launcher, now, self._writing)
+        self.fetches = Fetches(settings, database, now, self._writing)
         self.chores = Chores(timedelta(days=settings.event_days))
+        self.sync = SyncJob(settings, database, now, self._writing)
+        self.publisher = Publisher(settings, self._writing, database.bell.ring)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="reconciler", daemon=True)
 
@@ -79,6 +81,9 @@ class Reconciler:
             self._thread.join(timeout)
             if self._thread.is_alive():
                 return  # its round is not over: the lease keeps others away until it runs out
+        self.sync.end()
+        self.fetches.stop()
+        self.publisher.close()
         with self.database.writing() as session:
             self.lease.release(session)
 
@@ -112,8 +117,10 @@ class Reconciler:
             (levels.deleted_in_part, self._clear),
         )
         with self.database.writing() as session:
-            if not self.lease.claim(session, self.now()):
-                return
+            is_ours = self.lease.claim(session, self.now())
+        if not is_ours:
+            self.fetches.stop()  # whoever has it fetches what is waited for
+            return
         knows_trainers, can_start = self._look()
         for level, step in steps:
             if (step == trainers.watch and not knows_trainers) or (
@@ -128,13 +135,16 @@ class Reconciler:
                 continue
             for run_id in run_ids:
                 self._attend(step, run_id)
+        self._fetch()
         if can_start:
             self._start_queued()
+        self.publisher.attend(self.now())
         if self.chores.are_due(self.now()):
             with self._writing() as session:
                 self.chores.do(session, self.now())
             if knows_trainers:
                 trainers.clear_remains()
+        self.sync.look()
 
     def _look(self) -> tuple[bool, bool]:
         """See whether it is known how trainers are, and whether others can start; tell if not.
@@ -179,6 +189,14 @@ class Reconciler:
                 log.warning("run %s: %s", run_id, error)
             except Exception:
                 log.exception("run %s: %s failed", run_id, step.__name__)
+
+    def _fetch(self) -> None:
+        try:
+            self.fetches.tend()
+        except (OperationalError, InterfaceError, LeaseLost):
+            raise
+        except Exception:
+            log.exception("checkpoints from W&B could not be seen to")
 
     # -- what is done to a run ----------------------------------------------------------------
 

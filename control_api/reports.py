@@ -15,11 +15,11 @@ from control_api.problems import MalformedBody, WrongOffset
 from control_api.tables import RunRow
 from midcourse.contract.errors import InvalidInput, faults_of
 from midcourse.contract.link import Heartbeat
-from midcourse.contract.records import CheckpointFailed, MediaLogged, Metrics, Notice
+from midcourse.contract.records import CheckpointFailed, DatasetUsed, MediaLogged, Metrics, Notice
 from midcourse.contract.runs import ENDED, RunStatus
 
 _LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED})
-_PLAIN = (Metrics, MediaLogged, Notice, CheckpointFailed)
+_PLAIN = (Metrics, MediaLogged, Notice, CheckpointFailed, DatasetUsed)
 """Records that concern no other row than the run's own, and those that they add."""
 
 

@@ -14,10 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_api import container_settings
 from control_api.container_settings import ContainerSettings
+from control_api.page_tags.words import Verb
 from control_api.slots import SLOTS, Slot, find_slots, parse_slots
 from midcourse.contract import environment
 from midcourse.contract.errors import Fault, InvalidInput
 from midcourse.contract.paths import DEFAULT_HOME
+from midcourse.contract.wandb_source import DEFAULT_URL
 
 HOST = "MIDCOURSE_HOST"
 PORT = "PORT"
@@ -33,8 +35,13 @@ EVENT_DAYS = "MIDCOURSE_EVENT_DAYS"
 WORKERS = "MIDCOURSE_WORKERS"
 TRAINERS_STAY = "MIDCOURSE_TRAINERS_STAY"
 IN_CONTAINER = "MIDCOURSE_IN_CONTAINER"
+SYNC = "MIDCOURSE_SYNC"
+TAG_VERBS = "MIDCOURSE_TAG_VERBS"
+TAG_SECONDS = "MIDCOURSE_TAG_SECONDS"
 
+_WANDB_URL = "WANDB_BASE_URL"
 _WANDB_KEY, _WANDB_OLD_KEY, _WANDB_KEY_FILE = "WANDB_API_KEY", "WANDB_TOKEN", "WANDB_API_KEY_FILE"
+_WANDB_MODE = "WANDB_MODE"
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -61,6 +68,9 @@ _OWN_VARIABLES = frozenset(
         WORKERS,
         TRAINERS_STAY,
         IN_CONTAINER,
+        SYNC,
+        TAG_VERBS,
+        TAG_SECONDS,
         environment.HOME,
         environment.RUN_ID,
         environment.ATTEMPT,
@@ -116,6 +126,31 @@ class Settings:
     trainer_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that trainers inherit."""
 
+    helper_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """That of programs that work for the control API, with W&B's key."""
+
+    wandb_url: str = DEFAULT_URL
+    """The W&B server that checkpoints are fetched from."""
+    fetch_command: tuple[str, ...] = (sys.executable, "-m", "midcourse.tracking.fetch")
+    """What fetches a checkpoint; its source and the home are added. It starts in the trainers'
+    folder."""
+    fetch_seconds: float = 3600.0
+    """How long one fetch may take."""
+    fetch_tries: int = 12
+    """How often a checkpoint is asked for, where what keeps it may pass."""
+    fetch_pause_seconds: float = 5.0
+    """Pause before the second try; doubles with each further one."""
+    longest_fetch_pause_seconds: float = 300.0
+    """The most that it grows to."""
+
+    publisher_command: tuple[str, ...] = (sys.executable, "-m", "dashboards", "publish")
+    """What publishes an experiment's pages, in the trainers' folder; its name is added."""
+    publisher_seconds: float = 600.0
+    """How long that may take."""
+    refresh_seconds: float = 30.0
+    """Pages that were published once are published again when runs end, this long after the last
+    of them: their trackers have sent the rest by then, and of many ends one is enough."""
+
     trainers_stay: bool = True
     """Trainers train on when the API ends, and the next one takes them up. Where they cannot, as in
     a container that ends with it, they are asked to end, and the next API starts them again."""
@@ -130,6 +165,18 @@ class Settings:
     obey_seconds: float = 120.0
     """A trainer that was told to stop or to make room, and has not after so long, is asked by
     SIGTERM; after as long again it is killed."""
+
+    sync: bool = True
+    """Whether what runs left behind is sent to W&B later."""
+    sync_command: tuple[str, ...] = (sys.executable, "-m", "midcourse.tracking")
+    """What sends a run; the path of its folder is added. Started in the trainers' folder."""
+
+    tag_verbs: frozenset[Verb] = frozenset()
+    """What tags on W&B's pages may ask of runs. None: nobody looks at them."""
+    tag_seconds: float = 10.0
+    """How often they are looked at."""
+    page_command: tuple[str, ...] = (sys.executable, "-m", "midcourse.tracking.page")
+    """What looks at them; the control API does not load W&B's SDK."""
 
     event_days: int = 30
     """How long events are kept, for those who come back to read on."""
@@ -150,6 +197,12 @@ class Settings:
     """Pause before the restart after a futile attempt; doubles with each further one."""
     longest_restart_seconds: float = 300.0
     """The most that it grows to."""
+
+    @property
+    def has_wandb_key(self) -> bool:
+        """Whether our helpers have a key of W&B's."""
+        names = (_WANDB_KEY, _WANDB_OLD_KEY, _WANDB_KEY_FILE)
+        return any(self.helper_environment.get(name) for name in names)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
@@ -190,6 +243,7 @@ class Settings:
             )
         workers = _count(WORKERS, environ, 0, MOST_WORKERS, faults)
         trainers_stay = _yes_or_no(TRAINERS_STAY, environ, True, faults)
+        sync = _on_or_off(SYNC, environ, faults)
         in_container = _yes_or_no(IN_CONTAINER, environ, False, faults)
         home = Path(environ.get(environment.HOME) or DEFAULT_HOME)
         host = host or environ.get(HOST) or DEFAULT_HOST
@@ -208,7 +262,10 @@ class Settings:
             faults += error.faults
         obey_seconds = _count(OBEY_SECONDS, environ, int(cls.obey_seconds), 86_400, faults)
         event_days = _count(EVENT_DAYS, environ, cls.event_days, 36_500, faults)
-        trainer_environment = _for_trainers(environ, containers, faults)
+        tag_verbs = _verbs(environ.get(TAG_VERBS) or "", faults)
+        tag_seconds = _count(TAG_SECONDS, environ, int(cls.tag_seconds), 3600, faults)
+        helper_environment = _for_helpers(environ)
+        trainer_environment = _for_trainers(helper_environment, containers, faults)
         if faults:
             raise InvalidInput(faults)
         python = sys.executable if containers is None else "python"
@@ -227,13 +284,24 @@ class Settings:
             slots=slots,
             obey_seconds=obey_seconds,
             event_days=event_days,
+            tag_verbs=tag_verbs,
+            tag_seconds=tag_seconds,
             workers=workers,
             # Containers are no children of this process: its end is none of their concern.
             trainers_stay=trainers_stay or containers is not None,
             in_container=in_container,
             trainer_command=(python, "-m", "trainer"),
             trainer_environment=trainer_environment,
+            sync=sync,
+            wandb_url=environ.get(_WANDB_URL) or DEFAULT_URL,
+            helper_environment=helper_environment,
         )
+
+    @property
+    def can_log_online(self) -> bool:
+        """Whether our environment says that runs are to be in W&B: there is a key."""
+        mode = self.helper_environment.get(_WANDB_MODE, "").strip().lower()
+        return self.has_wandb_key and mode in ("", "online")
 
     @property
     def exits(self) -> Path:
@@ -252,11 +320,16 @@ class Settings:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
+def _for_helpers(environ: Mapping[str, str]) -> dict[str, str]:
+    """What programs get that work for us: all but what is ours alone."""
+    return {name: value for name, value in environ.items() if name not in _OWN_VARIABLES}
+
+
 def _for_trainers(
     environ: Mapping[str, str], containers: ContainerSettings | None, faults: list[Fault]
 ) -> dict[str, str]:
-    """What trainers get of our environment."""
-    inherited = {name: value for name, value in environ.items() if name not in _OWN_VARIABLES}
+    """What trainers get of what helpers have."""
+    inherited = dict(environ)
     if containers is None:
         return inherited
     if inherited.get(_WANDB_KEY) or inherited.get(_WANDB_OLD_KEY):
@@ -293,8 +366,23 @@ def _yes_or_no(name: str, environ: Mapping[str, str], default: bool, faults: lis
     return text == "yes" if text else default
 
 
+def _on_or_off(name: str, environ: Mapping[str, str], faults: list[Fault]) -> bool:
+    text = (environ.get(name) or "on").lower()
+    if text not in ("on", "off"):
+        faults.append(Fault(path=name, message=f"must be on or off, not {text!r}"))
+    return text == "on"
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+def _verbs(text: str, faults: list[Fault]) -> frozenset[Verb]:
+    known, asked = [verb.value for verb in Verb], _names(text)
+    if strangers := sorted(asked - {*known}):
+        message = f"has {strangers[0]!r}; allowed are {', '.join(known)}, with commas between"
+        faults.append(Fault(path=TAG_VERBS, message=message, allowed=list(known)))
+    return frozenset(Verb(name) for name in asked if name in known)
 
 
 def _secret(environ: Mapping[str, str], name: str, file_name: str, faults: list[Fault]) -> str:

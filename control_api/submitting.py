@@ -33,7 +33,7 @@ def plan_runs(settings: Settings, wanted: SubmitRun) -> list[RunRow]:
             be is not looked at: each trainer checks its own.
     """
     found = variants(wanted)
-    faults = _faults_of_image(settings.containers, wanted)
+    faults = faults_of_image(settings.containers, wanted.image, wanted.command)
     experiments = [_experiment(wanted, variant, faults) for variant in found]
     if faults:
         raise InvalidInput([fault for n, fault in enumerate(faults) if fault not in faults[:n]])
@@ -81,19 +81,22 @@ def runs_of_sweep(session: Session, sweep: str) -> list[RunRow]:
     return list(session.scalars(query))
 
 
-def _faults_of_image(containers: ContainerSettings | None, wanted: SubmitRun) -> list[Fault]:
+def faults_of_image(
+    containers: ContainerSettings | None, image: str | None, command: list[str] | None
+) -> list[Fault]:
+    """What is wrong with the image, or the command, that a run brings."""
     if containers is None:
         message = (
             "is for runs in containers, and this control API starts trainers as processes; "
             "MIDCOURSE_LAUNCHER=docker would change that"
         )
-        given = {"image": wanted.image, "command": wanted.command}
+        given = {"image": image, "command": command}
         return [Fault(path=name, message=message) for name in given if given[name] is not None]
-    if wanted.image is None or containers.allows(wanted.image):
+    if image is None or containers.allows(image):
         return []
     allowed = [containers.image, *containers.allowed_images]
     message = (
-        f"{wanted.image!r} is not allowed here; MIDCOURSE_ALLOWED_IMAGES says which are: "
+        f"{image!r} is not allowed here; MIDCOURSE_ALLOWED_IMAGES says which are: "
         f"{', '.join(allowed)}"
     )
     return [Fault(path="image", message=message, allowed=list(allowed))]

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from control_api.columns import Base, Desired
+from control_api.columns import Base, Desired, TagState
 from midcourse.contract.api.audit import Outcome
+from midcourse.contract.api.reports import ReportState
 from midcourse.contract.api.values import MAX_KEY_LENGTH
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.roles import Role
@@ -64,6 +65,9 @@ class RunRow(Base):
     """It takes its parent's place and process; until then it is queued, with attempt 0."""
     pinned: Mapped[bool] = mapped_column(default=False)
     """A pin of its name lies in the parent's checkpoint, which is therefore kept."""
+    source: Mapped[str | None] = mapped_column(String(500))
+    """In W&B. Of a fork: which checkpoint it was asked to start from, `entity/project/run@best`.
+    Of an imported run: the run, `entity/project/run`."""
     image: Mapped[str | None] = mapped_column(String(500))
     """The container image that it brings; null: the launcher's usual one."""
     command: Mapped[list[Any] | None]
@@ -209,6 +213,22 @@ class MediaRow(Base):
     media: Mapped[dict[str, Any]]
 
 
+class SyncRow(Base):
+    """What the sync job knows of a run that is not all in W&B; there is none before its turn."""
+
+    __tablename__ = "sync"
+
+    run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"), primary_key=True)
+    tries: Mapped[int]
+    """In a row that left something."""
+    due_at: Mapped[datetime | None]
+    """When it is tried again; null once it is not, and before it was tried."""
+    began_at: Mapped[datetime | None]
+    """Since when it is being sent; null: it is not."""
+    error: Mapped[str | None] = mapped_column(Text)
+    """Why the last try left something."""
+
+
 class TokenRow(Base):
     """A person's or a program's token: only its hash. Rows stay when tokens end."""
 
@@ -307,6 +327,21 @@ class KeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class FetchRow(Base):
+    """A checkpoint that forks wait for, and that W&B could not hand over when it was asked."""
+
+    __tablename__ = "fetches"
+
+    source: Mapped[str] = mapped_column(String(500), primary_key=True)
+    """As the forks have it."""
+    tries: Mapped[int]
+    """How many have failed."""
+    due_at: Mapped[datetime]
+    """When the next one begins."""
+    trouble: Mapped[str] = mapped_column(Text)
+    """Why the last one failed."""
+
+
 class EventRow(Base):
     """Something that happened to a run; the numbers are in the order of the commits."""
 
@@ -320,6 +355,27 @@ class EventRow(Base):
     data: Mapped[dict[str, Any]]
 
 
+class ReportRow(Base):
+    """The pages of an experiment in W&B: one row for each whose pages were ever asked for."""
+
+    __tablename__ = "experiment_reports"
+
+    experiment: Mapped[str] = mapped_column(String(63), primary_key=True)
+    state: Mapped[ReportState]
+    links: Mapped[list[Any]] = mapped_column(default=list)
+    """Of what was published last; empty where nothing ever was."""
+    notes: Mapped[list[Any]] = mapped_column(default=list)
+    error: Mapped[str | None] = mapped_column(Text)
+    asked: Mapped[int]
+    """How often it was asked for."""
+    begun: Mapped[int]
+    """The same when the publisher last began: what was asked for since needs another."""
+    asked_by: Mapped[str] = mapped_column(String(200))
+    asked_at: Mapped[datetime]
+    begun_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
 class LeaseRow(Base):
     """Which process may do what only one should."""
 
@@ -330,3 +386,51 @@ class LeaseRow(Base):
     expires_at: Mapped[datetime]
     trouble: Mapped[str | None] = mapped_column(Text)
     """What keeps the holder from its work, for people."""
+    worked_at: Mapped[datetime | None]
+    """When a holder last did that work, where it is told."""
+
+
+MAX_TAG = 256
+"""The most characters of a page's tag that is looked at; W&B allows 64."""
+
+
+class PageTagRow(Base):
+    """A tag by which somebody commanded a run on its page in W&B. It is obeyed once.
+
+    While it is open, the same tag on the same page is the same one: two open rows cannot be.
+    """
+
+    __tablename__ = "page_tags"
+
+    run_id: Mapped[str] = mapped_column(_RunId, ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """1, 2, … in its run; the page shows it beside what became of the tag."""
+    tag: Mapped[str] = mapped_column(String(MAX_TAG))
+    entity: Mapped[str] = mapped_column(String(200))
+    project: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
+    state: Mapped[TagState]
+    seq: Mapped[int | None]
+    """The command that it became."""
+    child: Mapped[str | None] = mapped_column(_RunId)
+    """The run that it made, or that goes on in place of this one."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    """Why it was refused."""
+    seen_at: Mapped[datetime]
+    shown_at: Mapped[datetime | None]
+    """When the page was last told what became of it; null: it is still to be told."""
+    came_back: Mapped[bool] = mapped_column(default=False)
+    """The page had the tag again, and not what it was told: an old state, not a new wish."""
+    closed_at: Mapped[datetime | None]
+    """Since when the same tag would be another one."""
+
+    __table_args__ = (
+        Index(
+            "ix_page_tags_open",
+            "run_id",
+            "tag",
+            unique=True,
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )

@@ -14,7 +14,7 @@ from control_api.attempts import begin_attempt, end_attempt, heirs, incarnations
 from control_api.children import children_in_waiting
 from control_api.columns import Desired
 from control_api.database import Database
-from control_api.folder import read_tracking, run_spec, write_params
+from control_api.folder import labels_of, read_tracking, run_spec, write_labels, write_params
 from control_api.ingest import ingest_file
 from control_api.insisting import Insistence, insistence
 from control_api.launchers.base import (
@@ -97,6 +97,7 @@ class Trainers:
         self._begun_here.add((run_id, run.attempt))
         try:
             write_params(self.home, run)
+            write_labels(self.home, run.id, labels_of(run))
             handle = self.launcher.submit(run_spec(self.settings, run, token, held=held))
         except (LaunchFailed, OSError, ValueError) as error:
             log.error("run %s could not be started: %s", run_id, error)

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from control_api.context import context
 from control_api.dialects import among
+from control_api.fetch_rows import troubles_of_fetches
 from control_api.live import shown_values_of
 from control_api.queue import queue_positions, why_it_waits, why_nothing_starts
 from control_api.tables import CheckpointRow, CommandRow, RunRow
@@ -14,6 +15,7 @@ from midcourse.contract.api.commands import CommandView
 from midcourse.contract.api.runs import OriginView, RunView
 from midcourse.contract.commands import Revert, Undo
 from midcourse.contract.runs import RunStatus
+from midcourse.contract.wandb_source import LATEST, WandbSource, parse_source
 
 API = "/api/v1"
 _PARTS = ("params", "commands", "journal", "checkpoints", "metrics", "events", "logs")
@@ -44,13 +46,14 @@ def run_views(session: Session, runs: list[RunRow]) -> list[RunView]:
     values = shown_values_of(session, runs)
     waits = any(run.status is RunStatus.QUEUED for run in runs)
     nothing_starts = why_nothing_starts(session, context().settings.slots) if waits else None
+    troubles = troubles_of_fetches(session) if waits else {}
     return [
         _run_view(
             run,
             values[run.id],
             counts.get(run.id, 0),
             positions.get(run.id),
-            why_it_waits(run, nothing_starts),
+            why_it_waits(run, nothing_starts, troubles),
         )
         for run in runs
     ]
@@ -75,6 +78,8 @@ def _run_view(
     }
     if run.parent_id is not None:
         links["parent"] = run_path(run.parent_id)
+    if run.source is not None:
+        links["wandb"] = _read_source(run.source).page(context().settings.wandb_url)
     if run.replay is not None:
         links["replayed"] = run_path(run.replay)
     return RunView.model_validate(
@@ -95,6 +100,7 @@ def _run_view(
             "archived_at": run.archived_at,
             "config": run.config,
             "origin": _origin_view(run),
+            "source": run.source,
             "replay": run.replay,
             "step": run.step,
             "epoch": run.epoch,
@@ -120,11 +126,19 @@ def _run_view(
     )
 
 
+def _read_source(source: str) -> WandbSource:
+    """The source of a fork or, without a version, of an imported run."""
+    has_version = "@" in source.rpartition("/")[2]
+    return parse_source(source if has_version else f"{source}@{LATEST}")
+
+
 def _origin_view(run: RunRow) -> OriginView | None:
-    if run.parent_id is None:
+    awaited = run.source is not None and run.status is not RunStatus.IMPORTED
+    parent = run.parent_id or (_read_source(run.source).run if run.source and awaited else None)
+    if parent is None:
         return None
     return OriginView(
-        run=run.checkpoint_run or run.parent_id,
+        run=run.checkpoint_run or parent,
         checkpoint=run.parent_checkpoint,
         changes=run.changes,
         warm_start=run.warm_start,

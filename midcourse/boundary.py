@@ -155,6 +155,7 @@ class Boundary:
         return (
             due
             or (own.take(session.id, session.last_step_of_boundary) if own is not None else None)
+            or session.branch.stop_wish.take(session.id)
             or self.mailbox.take()
         )
 

@@ -27,6 +27,7 @@ from midcourse.fence import take_over
 from midcourse.journal import Journal
 from midcourse.recorder import Recorder
 from midcourse.runlog import RunLogReader, RunLogWriter
+from midcourse.stop_wish import StopWish
 from midcourse.tracking.supervisor import TrackerProcess
 
 LOCK_SECONDS = 20.0
@@ -44,6 +45,7 @@ class Branch:
         attempt: int = 0,
         nudge: Callable[[], None],
         on_lost: Callable[[], None] = lambda: None,
+        on_wish: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin a run, or take up one that has begun.
 
@@ -53,6 +55,7 @@ class Branch:
             attempt: which start of the run this is; 0 where nobody counts.
             nudge: called when the run log has grown.
             on_lost: called when a later attempt turns out to have the run; on any thread.
+            on_wish: called when somebody wishes the run to stop, where it is shown; on any thread.
 
         Raises:
             RunBusy: another process holds it.
@@ -63,6 +66,7 @@ class Branch:
             OSError: its folder cannot be written.
         """
         self._on_lost = on_lost
+        self._on_wish = on_wish
         self.paths = RunPaths(home, wanted.id)
         self.paths.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
@@ -81,14 +85,17 @@ class Branch:
             self.writer = WriterProcess(self._lock, self.fence)
             undo.pop_all()
         self.tracker = TrackerProcess(self.paths, self.fence)
+        self.stop_wish = StopWish(self.paths, self.journal)
         self.recorder = Recorder(log, flushed=nudge, tick=self._tick)
 
     def _tick(self) -> None:
         """Now and then: see that the tracker lives, and that nobody has come since."""
-        if self.fence.holds():
-            self.tracker.ensure_alive()
-        else:
+        if not self.fence.holds():
             self._on_lost()
+            return
+        self.tracker.ensure_alive()
+        if self.stop_wish.look():
+            self._on_wish()
 
     @property
     def id(self) -> str:

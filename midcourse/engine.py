@@ -14,6 +14,7 @@ from midcourse.branch import Branch
 from midcourse.checkpointer import BestSoFar, Checkpointer
 from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason, Manifest
+from midcourse.contract.datasets import Dataset
 from midcourse.contract.environment import TrainerEnvironment
 from midcourse.contract.errors import MidcourseError
 from midcourse.contract.interval import Interval
@@ -99,6 +100,8 @@ class Engine:
         self._rate = Rate()
         self._parents: list[threading.Thread] = []
         """Each lets go of a run that this one took the place of."""
+        self.dataset: Dataset | None = None
+        """What it trains on, where the program said so."""
         self.before_end: Callable[[], None] = lambda: None
         """Called when the run ends in order, before its last word: a replay says how it went."""
         self.lease_is_over = False
@@ -120,7 +123,14 @@ class Engine:
     def _open_branch(self, wanted: RunFile) -> Branch:
         home, attempt = self.environment.home, self.environment.attempt
         wanted, self.superseded = successor_of(home, wanted, attempt)
-        return Branch(home, wanted, attempt=attempt, nudge=self.nudge, on_lost=self.lose_place)
+        return Branch(
+            home,
+            wanted,
+            attempt=attempt,
+            nudge=self.nudge,
+            on_lost=self.lose_place,
+            on_wish=self.boundary.alert,
+        )
 
     # -- what the run is ----------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from midcourse.contract.commands import (
 from midcourse.contract.names import BEFORE_FIRST_STEP
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
-from midcourse.contract.records import Notice, Started
+from midcourse.contract.records import DatasetUsed, Notice, Started
 from midcourse.contract.runs import Origin, RunStatus
 from midcourse.errors import CheckpointUnusable
 from midcourse.receipting import settle
@@ -134,6 +134,8 @@ def adopt(session: "Engine", branch: Branch, loaded: Manifest | None = None) -> 
             values=dict(session.parameters.values()),
         )
     )
+    if session.dataset is not None:
+        branch.recorder.record(DatasetUsed(at=utc_now(), dataset=session.dataset))
     if session.status is RunStatus.PAUSED:
         session.change_status(RunStatus.PAUSED, "it was paused when it was interrupted")
     settle(branch, position)
@@ -222,6 +224,7 @@ def prepare_child(session: "Engine", back: Return) -> tuple[Branch, Manifest]:
         attempt=session.environment.attempt,
         nudge=session.nudge,
         on_lost=session.lose_place,
+        on_wish=session.boundary.alert,
     )
     step, restore = session.current_step, session.tracked.backup(session.current_step)
     try:

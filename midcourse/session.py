@@ -5,12 +5,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+from pydantic import ValidationError
 
 from midcourse.catalogue.registry import Registry
 from midcourse.catalogue.schedulers import Schedules
 from midcourse.contract.base import Scalar
 from midcourse.contract.built_in import BUILT_IN
-from midcourse.contract.errors import MidcourseError
+from midcourse.contract.datasets import Dataset
+from midcourse.contract.errors import InvalidInput, MidcourseError, faults_of
 from midcourse.contract.interval import Interval
 from midcourse.engine import Engine
 from midcourse.feed import Feed
@@ -129,6 +131,36 @@ class Session(Engine):
                 updates=updates,
             )
         )
+
+    def use_dataset(
+        self,
+        name: str,
+        *,
+        digest: str,
+        samples: int,
+        size: int | None = None,
+        labels: Mapping[str, int] | None = None,
+    ) -> None:
+        """Say which data the run trains on; trackers link runs to it.
+
+        Args:
+            name: what people call it.
+            digest: sha256 over samples and labels, in hexadecimal; equal digests mean equal data.
+            samples: how many there are, in all parts.
+            size: of all of them, in bytes.
+            labels: how many training samples each class has.
+
+        Raises:
+            InvalidInput: one of these is not what it should be.
+            MidcourseError: the run has begun.
+        """
+        self._refuse_after_begin("use_dataset")
+        try:
+            self.dataset = Dataset(
+                name=name, digest=digest, samples=samples, bytes=size, labels=dict(labels or {})
+            )
+        except ValidationError as error:
+            raise InvalidInput(faults_of(error)) from None
 
     def begin(self) -> int:
         """Restore what is to be restored and open for commands; `batches` does it for you.

@@ -10,6 +10,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CommandDone, StatusChanged
 from midcourse.contract.runs import RunFile, RunStatus
+from midcourse.errors import RunEnded
 from midcourse.fence import take_over
 from midcourse.journal import Journal
 from midcourse.runlog import RunLogReader, RunLogWriter
@@ -28,11 +29,17 @@ def successor_of(home: Path, wanted: RunFile, attempt: int = 0) -> tuple[RunFile
 
     Raises:
         PlaceLost: a later attempt has one of them.
+        RunEnded: one of them was trained elsewhere.
     """
     superseded: list[RunPaths] = []
     seen = {wanted.id}
     while True:
         paths = RunPaths(home, wanted.id)
+        if paths.imported.exists():
+            raise RunEnded(
+                f"run {wanted.id} was trained elsewhere, and here are only checkpoints of it, "
+                "fetched from W&B; fork it to go on from one of them"
+            )
         journal = Journal(paths.journal)
         successor = journal.successor()
         if successor is None or successor in seen:

@@ -4,7 +4,7 @@
 set -eu
 compile() {
     uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 \
-        --no-header --quiet --extra trainer --extra control "$@"
+        --no-header --quiet --extra trainer --extra control --extra dashboards "$@"
 }
 compile --output-file requirements.txt ${1+"$1"}
 compile --extra dev --constraint requirements.txt --output-file requirements-dev.txt ${1+"$1"}

@@ -14,7 +14,7 @@ from trainer.evaluation import Evaluation, evaluate, label_histogram
 from trainer.meter import Meter
 from trainer.precision import LossScaler
 from trainer.steering import declare
-from trainer.tasks import LOSSES, OPTIMIZERS, SCHEDULERS, Registry
+from trainer.tasks import LOSSES, OPTIMIZERS, SCHEDULERS, Dataset, Registry
 
 LAYER_NORMS_EVERY = "50 steps"
 
@@ -48,6 +48,7 @@ def train(run: Session, task: Task, config: Config, *, tell: Callable[[str], Non
     run.track(model=model, optimizer=optimizer, scheduler=scheduler, loss=loss_of, choices=choices)
     run.track(meter=meter, scaler=scaler)
     run.watch(LAYER_NORMS_EVERY)
+    name_data(run, task.dataset)
     found, found_at = None, None
     model.train()
     for images, labels in run.batches(
@@ -94,6 +95,18 @@ def test(task: Task, precision: str) -> Evaluation:
         data.test_images,
         data.test_labels,
         data.classes,
+    )
+
+
+def name_data(run: Session, data: Dataset) -> None:
+    """Tell the run what it trains on."""
+    counts = torch.bincount(data.train_labels.cpu(), minlength=len(data.classes)).tolist()
+    run.use_dataset(
+        data.name,
+        digest=data.digest,
+        samples=len(data.train_labels) + len(data.test_labels),
+        size=data.bytes,
+        labels=dict(zip(data.classes, counts, strict=True)),
     )
 
 

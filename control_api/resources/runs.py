@@ -75,11 +75,14 @@ def show_run(run_id: RunId) -> Response:
 def edit_run(run_id: RunId, body: EditRun) -> Response:
     """Change a run's name, notes, tags or priority, archive it, or bring it back.
 
-    What is not named stays as it is. The priority counts while the run is in the queue; W&B keeps
-    the name that the run began with.
+    What is not named stays as it is. The priority counts while the run is in the queue. W&B shows
+    name, notes and tags while the run is tracked.
     """
-    made = make_once(lambda by: editing.edit_run(context().database, run_id, body, by))
-    with context().database.reading() as session:
+    here = context()
+    made = make_once(
+        lambda by: editing.edit_run(here.database, here.settings.home, run_id, body, by)
+    )
+    with here.database.reading() as session:
         view = run_view(session, get_run(session, run_id))
     return answer(view, headers=repeated_header(repeated=made.repeated))
 

@@ -1,8 +1,8 @@
 """`python -m control_api.up`: what `make up` runs, and a container that is told nothing else.
 
 A training of this configuration that has not ended goes on; else a fresh one is submitted. `PORT`,
-`CONFIG`, `MIDCOURSE_HOME` and `EXIT` come from the environment. With `EXIT=1` it ends with the run,
-with status 0 only if the run succeeded; without, it serves on until Ctrl-C.
+`CONFIG`, `MIDCOURSE_HOME`, `WANDB` and `EXIT` come from the environment. With `EXIT=1` it ends with
+the run, with status 0 only if the run succeeded; without, it serves on until Ctrl-C.
 """
 
 import os
@@ -19,6 +19,7 @@ from control_api.settings import Settings
 from control_api.submitting import DEFAULT_EXPERIMENT
 from control_api.up.client import Client, Refused
 from control_api.up.server import NotServing, Server
+from control_api.up.stand_in import NoStandIn, wandb_of
 from control_api.up.watch import watch
 from control_api.up.words import curl_lines, midcourse_lines, summary
 from midcourse.contract.base import strict_json_loads
@@ -34,11 +35,24 @@ def main() -> int:
     console = Console(soft_wrap=True)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, signal.default_int_handler)
+    try:
+        with wandb_of(os.environ.get("WANDB")) as wandb:
+            return _up(console, wandb)
+    except (InvalidInput, NoStandIn) as error:
+        console.print(str(error), markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return 1 if os.environ.get("EXIT") == "1" else 0
+
+
+def _up(console: Console, wandb: str | None) -> int:
     server = settings = None
     try:
         config = read_config(Path(os.environ.get("CONFIG") or DEFAULT_CONFIG))
         settings = Settings.read()
         server = Server(settings)
+        if wandb is not None:
+            console.print(f"A stand-in for W&B is at {wandb} until this ends.", highlight=False)
         return _attend(server, config, console)
     except (Refused, InvalidInput, NotServing, requests.RequestException, OSError) as error:
         console.print(str(error), markup=False, highlight=False)

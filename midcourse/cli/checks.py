@@ -112,7 +112,7 @@ def wandb(environ: Mapping[str, str] | None = None) -> Check:
         return Check(
             name="W&B",
             verdict=Verdict.NOTE,
-            found=f"no key{kept}: runs log offline, and `wandb sync` sends them later",
+            found=f"no key{kept}: runs log offline, and `midcourse sync` sends them later",
             mend="set WANDB_API_KEY where the control API is started (https://wandb.ai/authorize)",
         )
     key = environ.get("WANDB_API_KEY") or environ["WANDB_TOKEN"]

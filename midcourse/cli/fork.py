@@ -16,6 +16,7 @@ from midcourse.cli.options import (
     waiting_for_a_run,
 )
 from midcourse.cli.printing import show_record, value
+from midcourse.cli.program import command_option, image_option
 from midcourse.cli.receipts import tell_command
 from midcourse.cli.set import CHANGE
 from midcourse.cli.values import nested, parse_changes
@@ -35,7 +36,7 @@ name_option = click.option("--name", metavar="NAME", help="What people call it."
 
 
 @click.command()
-@click.argument("run", type=RUN, metavar="RUN[@CHECKPOINT]")
+@click.argument("run", type=RUN, metavar="RUN[@CHECKPOINT]|SOURCE")
 @changes_option
 @click.option(
     "--config",
@@ -45,6 +46,8 @@ name_option = click.option("--name", metavar="NAME", help="What people call it."
     help="What differs in the configuration, such as model.hidden=64; may be repeated.",
 )
 @name_option
+@image_option
+@command_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be made.")
 @waiting_for_a_run
 @reason
@@ -55,30 +58,49 @@ def fork(
     changes: tuple[str, ...],
     edits: tuple[str, ...],
     name: str | None,
+    image: str | None,
+    command: list[str] | None,
     dry_run: bool,
     wait: float | None,
     reason: str | None,
 ) -> None:
     """Make a new run from a checkpoint of another, which goes on as it is.
 
+    What has a slash in it is in W&B, and need never have been here: a run, the artifact of its
+    checkpoints, or the link of the page of either. It is fetched first.
+
     \b
       midcourse fork r7x --set optimizer.lr=0.01     from now; the latest if it has ended
       midcourse fork r7x@best --name careful
       midcourse fork r7x@step-500 --config model.hidden=64
+      midcourse fork lab/digits/r7xk2m9qd@best --set optimizer.lr=0.01
+      midcourse fork https://wandb.ai/lab/digits/runs/r7xk2m9qd
     """
     client = said.client
-    source, _, checkpoint = run.partition("@")
-    run_id = client.find(source)
     wanted: dict[str, Any] = {
-        "checkpoint": checkpoint or None,
         "changes": parse_changes(changes),
         "config": nested(parse_changes(edits)),
         "name": name,
     }
+    if "/" in run:
+        _refuse({"--dry-run": dry_run, "--reason": reason}, "runs that are here, not in W&B")
+        wanted |= {"image": image, "command": command}
+        tell_run(said, client.fork_from_wandb(run, wait=wait, **wanted), wait)
+        return
+    _refuse({"--image": image, "--command": command}, "W&B: others train as their parents do")
+    source, _, checkpoint = run.partition("@")
+    run_id = client.find(source)
+    wanted["checkpoint"] = checkpoint or None
     if dry_run:
         _tell_preview(said, client.preview_fork(run_id, **wanted))
     else:
         tell_run(said, client.fork(run_id, reason=reason, wait=wait, **wanted), wait)
+
+
+def _refuse(options: dict[str, Any], of_whom: str) -> None:
+    for option, given in options.items():
+        if given:
+            raise click.UsageError(f"{option} is for forks of {of_whom}.")
 
 
 @click.command()
@@ -144,7 +166,9 @@ def tell_run(said: Common, run: RunView, wait: float | None) -> None:
 def _line(run: RunView) -> str:
     words = [run.id, str(run.status)]
     if run.origin is not None:
-        words.append(f"from {run.origin.run}@{run.origin.checkpoint or 'now'}")
+        awaited = run.source or f"{run.origin.run}@now"
+        checkpoint = run.origin.checkpoint
+        words.append(f"from {f'{run.origin.run}@{checkpoint}' if checkpoint else awaited}")
         words += [f"{name}={value(new)}" for name, new in run.origin.changes.items()]
     if run.replay is not None:
         words.append(f"replays {run.replay}")

@@ -33,5 +33,5 @@ def open_page(said: Common, run: str, only_print: bool) -> None:
 
 def _instead(run: RunView, api: str) -> str:
     folder = run.tracking.folder if run.tracking else None
-    sync = f" `wandb sync {folder}` makes one." if folder else ""
+    sync = f" `midcourse sync {run.id}` makes one, where there is a key." if folder else ""
     return f"{run.id} has no page at W&B.{sync} The API tells of it: {api}/api/v1/runs/{run.id}"

@@ -53,6 +53,7 @@ def facts_of(run: RunView) -> list[tuple[str, str]]:
         ("speed", "" if run.steps_per_second is None else f"{run.steps_per_second:.1f} steps/s"),
         ("left", span(run.eta_seconds)),
         ("comes from", origin(run)),
+        ("source", run.source or ""),
         ("tags", ", ".join(run.tags)),
         ("notes", run.notes or ""),
         ("slot", run.slot or ""),

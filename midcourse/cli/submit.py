@@ -1,13 +1,12 @@
 """`midcourse submit`: queue a run, or a grid of them."""
 
-import shlex
-
 import click
 from pydantic import JsonValue
 
 from midcourse.cli.fork import name_option, tell_run
 from midcourse.cli.options import Common, common, waiting_for_a_run
 from midcourse.cli.printing import show_record, show_table, value
+from midcourse.cli.program import command_option, image_option
 from midcourse.cli.values import parse_changes, parse_grid, read_config, set_path
 from midcourse.client.runs import Submission
 from midcourse.contract.api.submissions import SweepView
@@ -34,12 +33,8 @@ from midcourse.contract.api.submissions import SweepView
 @click.option("--priority", type=int, metavar="N", help="In the queue the highest comes first.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be repeated.")
 @click.option("--notes", metavar="TEXT", help="What people should know of it.")
-@click.option("--image", metavar="IMAGE", help="The container image to train in.")
-@click.option(
-    "--command",
-    metavar="WORDS",
-    help="The program to train with in it, such as 'python my.py {params}'.",
-)
+@image_option
+@command_option
 @waiting_for_a_run
 @common
 def submit(
@@ -53,7 +48,7 @@ def submit(
     tags: tuple[str, ...],
     notes: str | None,
     image: str | None,
-    command: str | None,
+    command: list[str] | None,
     wait: float | None,
 ) -> None:
     """Queue a training. FILE has its parameters, in JSON or YAML; - is standard input.
@@ -73,7 +68,7 @@ def submit(
         "tags": tags,
         "notes": notes,
         "image": image,
-        "command": None if command is None else _words(command),
+        "command": command,
         "wait": wait,
     }
     if not grid:
@@ -81,14 +76,6 @@ def submit(
         return
     sweep = client.sweep(config, grid=grid, **beside)
     _tell_sweep(said, sweep, list(grid))
-
-
-def _words(command: str) -> list[str]:
-    """As a shell would take them."""
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}: {command}", param_hint="--command") from None
 
 
 def _tell_sweep(said: Common, sweep: SweepView, axes: list[str]) -> None:

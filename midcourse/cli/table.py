@@ -29,8 +29,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "logs": ("logs:logs", "What a run's trainer printed."),
         "events": ("events:events", "What happens, as it happens."),
         "experiments": ("experiments:experiments", "The experiments, and how their runs stand."),
+        "report": ("report:report", "An experiment's pages at W&B: publish them, or find them."),
         "slots": ("slots:slots", "Who trains where."),
         "queue": ("slots:queue", "Who waits, in which order."),
+        "tensorboard": ("tensorboard:tensorboard", "The runs of this machine in TensorBoard."),
         "open": ("open:open_page", "Open a run's page in the browser."),
     },
     "Steer": {
@@ -51,6 +53,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "tag": ("edit:tag", "Give a run tags, or take them away."),
         "rename": ("edit:rename", "Give a run another name."),
         "prioritise": ("edit:prioritise", "Move a run up or down in the queue."),
+        "sync": ("sync:sync", "Send to W&B what is not there yet."),
         "archive": ("edit:archive", "Put runs out of sight."),
         "unarchive": ("edit:unarchive", "Put them back."),
         "delete": ("delete:delete", "Delete ended runs and their files."),

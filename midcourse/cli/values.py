@@ -1,8 +1,6 @@
-"""What is typed on the command line as values: JSON where it is JSON, else a string."""
+"""What is typed on the command line: assignments, grids, configurations."""
 
 import json
-import math
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,19 +10,7 @@ import click
 from pydantic import JsonValue
 
 from midcourse.contract.base import strict_json_loads
-
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-
-
-def parse_value(text: str) -> JsonValue:
-    """`1e-4` is a number, `true` a boolean, `[1, 2]` a list, `"1"` and `adamw` are strings."""
-    try:
-        value: JsonValue = strict_json_loads(text)
-    except ValueError:
-        # `.5` and `+1` are numbers to people, if not to JSON.
-        found = float(text) if _NUMBER.fullmatch(text) else math.inf
-        return found if math.isfinite(found) else text
-    return value
+from midcourse.contract.typed_values import parse_value
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

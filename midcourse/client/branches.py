@@ -1,6 +1,6 @@
 """Runs that come from others: fork, replay, the tree of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue
 
@@ -44,6 +44,41 @@ class Branches:
         body = _fork(checkpoint, changes, config, name)
         query = {"reason": reason}
         made = self._wire.ask("POST", RunView, path, query=query, body=body, wait=wait)
+        return await_run(self._wire, made, wait, self._sleep)
+
+    def fork_from_wandb(
+        self,
+        source: str,
+        *,
+        changes: dict[str, JsonValue] | None = None,
+        config: dict[str, JsonValue] | None = None,
+        name: str | None = None,
+        image: str | None = None,
+        command: Sequence[str] | None = None,
+        wait: float | None = None,
+    ) -> RunView:
+        """A new run from a checkpoint in W&B, which a run has logged there from any machine.
+
+        Args:
+            source: `entity/project/run@best`, the artifact's name, or the link of the page of
+                either.
+            changes: live parameters that the fork begins with.
+            config: what differs in its configuration, merged as RFC 7396 has it.
+            name: for people.
+            image: the container image to train in, where trainers are containers.
+            command: the program to train with, and its arguments, in that image.
+            wait: seconds to wait until it trains, or is known not to.
+        """
+        given: dict[str, JsonValue | None] = {
+            "source": source,
+            "changes": changes or None,
+            "config": config or None,
+            "name": name,
+            "image": image,
+            "command": list(command) if command else None,
+        }
+        body = {key: value for key, value in given.items() if value is not None}
+        made = self._wire.ask("POST", RunView, "/forks", body=body, wait=wait)
         return await_run(self._wire, made, wait, self._sleep)
 
     def preview_fork(

@@ -13,9 +13,11 @@ from midcourse.client.waiting import await_run
 from midcourse.contract.api.actions import ActionName, ActionsAnswer
 from midcourse.contract.api.experiments import ExperimentsView, ExperimentView
 from midcourse.contract.api.metrics import MetricsAnswer
+from midcourse.contract.api.reports import ReportView
 from midcourse.contract.api.runs import Deletion, RunsAnswer, RunView
 from midcourse.contract.api.slots import SlotsView
 from midcourse.contract.api.submissions import SweepView
+from midcourse.contract.api.sync import SyncView
 from midcourse.contract.names import RUN_ID_PATTERN
 from midcourse.contract.runs import RunStatus
 
@@ -99,6 +101,14 @@ class Runs:
         """The places in which runs train, and the runs that wait for one."""
         return self._wire.get(SlotsView, "/slots")
 
+    def unsent(self) -> SyncView:
+        """What is not in W&B yet of runs that nobody trains any more."""
+        return self._wire.get(SyncView, "/sync")
+
+    def sync(self) -> SyncView:
+        """Have the control API try to send that now."""
+        return self._wire.ask("POST", SyncView, "/sync")
+
     def runs(
         self,
         *,
@@ -136,6 +146,27 @@ class Runs:
         """
         answer = self._wire.get(ExperimentsView, "/experiments", {"archived": archived})
         return answer.experiments
+
+    def report(self, experiment: str) -> ReportView:
+        """Whether an experiment's pages are published in W&B, and where they are.
+
+        Raises:
+            Refused: `unknown-report` where nobody has published them yet.
+        """
+        return self._wire.get(ReportView, f"/experiments/{segment(experiment)}/report")
+
+    def publish_report(self, experiment: str, *, wait: float | None = None) -> ReportView:
+        """Publish an experiment's pages in W&B, or change those that are there.
+
+        Args:
+            experiment: its name.
+            wait: seconds to wait for the links, 60 at most; without it, it goes on meanwhile.
+
+        Raises:
+            Refused: `no-wandb-key`; or `report-not-published`, where it was waited for.
+        """
+        path = f"/experiments/{segment(experiment)}/report"
+        return self._wire.ask("POST", ReportView, path, wait=wait)
 
     def run(self, run: str) -> RunView:
         """One run, by its id."""

@@ -102,3 +102,8 @@ def _said(item: Any) -> str:
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     text = "null" if value is None else text
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; SDKs say whole pages. Its kind where it says nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -14,6 +14,10 @@ class RunPaths:
         self.home = home
         self.folder = home / "runs" / run_id
         self.run_file = self.folder / "run.json"
+        self.imported = self.folder / "imported.json"
+        """Says that the run was trained elsewhere, and where its checkpoints here came from."""
+        self.fetching = home / "runs" / ".fetching" / run_id
+        """Where a checkpoint of it is put together that is being fetched; held by who does that."""
         self.params_file = self.folder / "params.json"
         """The trainer's configuration, as the launcher handed it over."""
         self.lock = self.folder / "lock"
@@ -29,6 +33,9 @@ class RunPaths:
         self.tracking = self.folder / "tracking"
         self.tracking_status = self.tracking / "status.json"
         self.tracking_log = self.tracking / "tracker.log"
+        self.stop_wish = self.tracking / "stop"
+        """There once somebody has pressed Stop where the run is shown."""
+        self.labels = self.folder / "labels.json"
         self.console_log = self.folder / "console.log"
         """Standard output and error of the trainer, when a launcher started it."""
 

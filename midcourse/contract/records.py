@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from midcourse.contract.base import MAX_INTEGER, Record, strict_json_loads
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.commands import Command
+from midcourse.contract.datasets import Dataset
 from midcourse.contract.live_parameter import LiveParameter
 from midcourse.contract.media import Media
 from midcourse.contract.names import CheckpointName
@@ -58,6 +59,14 @@ class MediaLogged(Record):
     step: Count
     name: str
     media: Media
+
+
+class DatasetUsed(Record):
+    """What the run trains on. Said again by each attempt."""
+
+    type: Literal["dataset"] = "dataset"
+    at: Moment
+    dataset: Dataset
 
 
 class CommandDone(Record):
@@ -120,6 +129,7 @@ LogRecord = Annotated[
     Started
     | Metrics
     | MediaLogged
+    | DatasetUsed
     | CommandDone
     | CheckpointWritten
     | CheckpointFailed

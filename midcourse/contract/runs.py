@@ -1,6 +1,7 @@
 """What is recorded of a run."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
@@ -32,9 +33,20 @@ class RunStatus(StrEnum):
     """Its program raised an error, or it could not be started."""
     SUPERSEDED = "superseded"
     """A revert put another run in its place."""
+    IMPORTED = "imported"
+    """It was trained elsewhere: here are checkpoints of it, fetched from W&B, that forks start
+    from."""
 
 
-ENDED = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED, RunStatus.SUPERSEDED})
+ENDED = frozenset(
+    {
+        RunStatus.FINISHED,
+        RunStatus.STOPPED,
+        RunStatus.FAILED,
+        RunStatus.SUPERSEDED,
+        RunStatus.IMPORTED,
+    }
+)
 """A run in one of these will never train again under its own id."""
 
 STEERABLE = frozenset(
@@ -73,6 +85,14 @@ class RunFile(Record):
     """What it replays, where it is a replay: a run's id, a file, or a W&B artifact."""
 
 
+class RunLabels(Record):
+    """`labels.json`: what people call a run by now; the control API writes it, trackers show it."""
+
+    name: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    notes: str = ""
+
+
 class TrackingStatus(Record):
     """`tracking/status.json`: where a run's metrics are shown, as the tracker process sees it."""
 
@@ -87,3 +107,8 @@ class TrackingStatus(Record):
     error: str | None = None
     log_offset: int = 0
     """How many bytes of the run log have been handed to W&B."""
+    left: int | None = None
+    """How many rows are still to be sent, once its tracker has ended. Null: not known."""
+    fork: Literal["native", "linked"] | None = None
+    """How W&B has a fork: the parent's curves continued in one run, or a run of its own, linked to
+    its parent. Null: the run is no fork, or is not online."""

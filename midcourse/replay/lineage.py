@@ -54,7 +54,13 @@ def trace(home: Path, run_id: str) -> list[Stretch]:
         if wanted in {stretch.run_file.id for stretch in way}:
             raise JournalUnusable(f"run {wanted} is its own ancestor; its run.json was altered")
         run_file = _read_run_file(paths, why)
-        way.append(Stretch(paths, run_file, Journal(paths.journal), fork))
+        journal = Journal(paths.journal)
+        if fork is not None and fork.journal_position > journal.position:
+            raise JournalUnusable(
+                f"{paths.journal} has {journal.position} of the {fork.journal_position} commands "
+                f"that the checkpoint {fork.checkpoint.name} of run {wanted} includes"
+            )
+        way.append(Stretch(paths, run_file, journal, fork))
         origin = run_file.origin
         if origin is None:
             return way[::-1]

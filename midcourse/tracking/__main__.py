@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _track(
     options: argparse.Namespace, paths: RunPaths, settings: TrackingSettings, fence: Fence
 ) -> int:
-    if options.parent is None and _is_done(paths, settings):
+    if options.parent is None and not options.again and _is_done(paths, settings):
         logger.info("everything in the log has been sent; there is nothing to do")
         return 0
     board = StatusBoard(paths, settings.mode.value)
@@ -66,14 +66,17 @@ def _track(
             paths,
             board,
             open_tracker=_opener(options, paths, settings, board),
+            could_be_online=lambda: _server_answers(settings),
+            wants_online=settings.mode is TrackingMode.ONLINE,
             trainer_is_alive=lambda: _is_parent(options.parent),
             give_up=lambda: _give_up(board),
+            start_over=lambda: os._exit(EXIT_FAILED),  # the trainer's session starts another
             begin=options.begin,
             asked_to_end=asked_to_end,
             fence=fence,
             finish_seconds=options.finish_seconds,
         )
-        work.run()
+        return 0 if work.run() else EXIT_BEHIND
     except PlaceLost as error:
         logger.error("another tracker of the run is at work: %s", error)
         logging.shutdown()
@@ -83,7 +86,6 @@ def _track(
         _note(board, settings, f"the tracker failed: {type(error).__name__}: {error}")
         board.show(state="failed")
         return EXIT_FAILED
-    return 0
 
 
 def _opener(
@@ -91,22 +93,39 @@ def _opener(
 ) -> Callable[[Started], Tracker]:
     if settings.mode is TrackingMode.DISABLED:
         return lambda _: NullTracker()
-    from midcourse.tracking import wandb_tracker  # costs a second of CPU, and it may be missing
+    from midcourse.tracking import wandb_open  # costs a second of CPU, and it may be missing
 
-    trainer = wandb_tracker.Trainer(options.parent or os.getpid(), options.program)
+    opening = wandb_open.Opening(
+        settings,
+        paths,
+        wandb_open.Trainer(options.parent or os.getpid(), options.program),
+        note=lambda text: _note(board, settings, text),
+        on_stop=lambda: _wish_to_stop(paths),
+    )
 
     def open_tracker(started: Started) -> Tracker:
-        tracker = wandb_tracker.open_wandb(
-            settings, paths, started, trainer, lambda text: _note(board, settings, text)
-        )
+        tracker = opening.open(started)
         board.show(
             mode="online" if tracker.online else "offline",
             url=tracker.url,
             folder=None if tracker.online else str(tracker.files),
+            fork=tracker.fork,
         )
         return tracker
 
     return open_tracker
+
+
+def _server_answers(settings: TrackingSettings) -> bool:
+    from midcourse.tracking import wandb_remote
+
+    return wandb_remote.answers(settings, settings.base_url)
+
+
+def _wish_to_stop(paths: RunPaths) -> None:
+    """The trainer looks for this file."""
+    logger.info("the Stop button of the run's page was pressed")
+    paths.stop_wish.touch()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--attempt", help="the name of the trainer's claim to the run, when it starts this"
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="look again at what seems to be sent: a fork may have "
+        "come that uses a checkpoint of this run",
     )
     parser.add_argument("--program", default="midcourse", help="the trainer's program, for W&B")
     parser.add_argument(

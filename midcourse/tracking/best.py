@@ -2,17 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final
 
 from pydantic import JsonValue
 
-from midcourse.tracking.interventions import PARAMETER_PREFIX
+from midcourse.contract.directions import BEST_PREFIX, direction
 from midcourse.tracking.tracker import Row
-
-BEST_PREFIX: Final = "best/"
-_LOWER: Final = ("loss", "error", "perplexity", "mae", "mse", "rmse")
-_HIGHER: Final = ("accuracy", "acc", "precision", "recall", "f1", "auroc", "auc", "map", "iou")
 
 
 class BestValues:
@@ -25,7 +19,7 @@ class BestValues:
     def see(self, row: Row) -> None:
         """Take a row into account."""
         for name, value in row.values.items():
-            sign = _sign(name)
+            sign = direction(name)
             if not sign or not math.isfinite(value):
                 continue
             if name not in self._best or sign * value > sign * self._best[name]:
@@ -37,14 +31,3 @@ class BestValues:
         """Summary values that changed since the last call."""
         news, self._news = self._news, {}
         return news
-
-
-@lru_cache(maxsize=4096)
-def _sign(name: str) -> int:
-    """1 where higher is better, -1 where lower is, 0 where the name does not say."""
-    words = name.lower().replace("/", "_").replace("-", "_").split("_")
-    if name.startswith(PARAMETER_PREFIX) or "batch" in words:
-        return 0  # set by people; or noise, whose extreme says nothing
-    if any(word in _LOWER for word in words):
-        return -1
-    return 1 if any(word in _HIGHER for word in words) else 0

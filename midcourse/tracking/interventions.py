@@ -1,30 +1,29 @@
-"""Commands as people see them beside the curves: a table, a marker, and parameter values."""
+"""The table of a run's interventions as it grows, and names as W&B's config has them."""
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from midcourse.contract.commands import Command, Fork, Reinitialise, Revert, SetParameters
+from midcourse.contract.commands import Command
+from midcourse.contract.interventions import (
+    COLUMNS,
+    MARKER,
+    PARAMETER_PREFIX,
+    TABLE,
+    curve_points,
+    intervention_rows,
+)
 from midcourse.contract.media import Table
-from midcourse.contract.receipts import CommandState, Receipt
+from midcourse.contract.receipts import Receipt
 
-TABLE: Final = "interventions"
-MARKER: Final = "intervention"
-"""A metric with the command's number at the step where it acted: the dots that mark the curves."""
-PARAMETER_PREFIX: Final = "param/"
-COLUMNS: Final = [
-    "seq",
-    "step",
-    "actor",
-    "command",
-    "parameter",
-    "before",
-    "after",
-    "reason",
-    "state",
-    "detail",
+__all__ = [
+    "COLUMNS",
+    "MARKER",
+    "PARAMETER_PREFIX",
+    "TABLE",
+    "Interventions",
+    "curve_points",
+    "nested",
 ]
 
 
@@ -43,81 +42,12 @@ class Interventions:
         if receipt.seq in self._seen or command.dry_run:
             return False
         self._seen.add(receipt.seq)
-        self._rows += [
-            [
-                receipt.seq,
-                receipt.step,
-                command.actor,
-                command.action.kind,
-                parameter,
-                before,
-                after,
-                command.reason,
-                receipt.state.value,
-                _detail(receipt),
-            ]
-            for parameter, before, after in _changes(command, receipt)
-        ]
+        self._rows += intervention_rows(command, receipt)
         return True
 
     def table(self) -> Table:
         """The table as it stands."""
         return Table(columns=list(COLUMNS), rows=list(self._rows))
-
-
-def _changes(
-    command: Command, receipt: Receipt
-) -> Iterable[tuple[str | None, JsonValue, JsonValue]]:
-    """What is concerned, with its values before and after: at least one line for each command."""
-    match command.action:
-        case SetParameters(changes=changes) | Fork(changes=changes) if changes or receipt.after:
-            # What else changed with it, such as the rate with the batch size, is told as well.
-            for name in {**changes, **receipt.before, **receipt.after}:
-                yield name, _cell(receipt.before, name), _cell(receipt.after, name)
-        case Reinitialise() if receipt.after:
-            for layer in receipt.after:
-                yield layer, _cell(receipt.before, layer), _cell(receipt.after, layer)
-        case Revert(changes=changes):
-            yield None, None, _outcome(receipt.after)
-            for name in changes:  # the child trains with it, and reads it back
-                yield name, None, _cell(changes, name) if _applied(receipt) else None
-        case _:
-            yield None, None, _outcome(receipt.after)
-
-
-def _cell(values: Mapping[str, JsonValue], name: str) -> JsonValue:
-    """A value for the table, which has numbers, booleans and text. None: there is no value."""
-    if name not in values:
-        return None
-    value = values[name]
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def _detail(receipt: Receipt) -> str | None:
-    """Why it did not act, and what else there is to know."""
-    told = [f"{name}={_plain(value)}" for name, value in receipt.details.items()]
-    return "; ".join([*([receipt.reason] if receipt.reason else []), *told]) or None
-
-
-def _plain(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _outcome(after: Mapping[str, JsonValue]) -> str | None:
-    return ", ".join(f"{key}={_plain(after[key])}" for key in after if key != "state_hash") or None
-
-
-def _applied(receipt: Receipt) -> bool:
-    return receipt.state is CommandState.APPLIED
-
-
-def curve_points(values: Mapping[str, JsonValue]) -> dict[str, float]:
-    """Live parameter values as metrics, by name; those that are no numbers have no curve."""
-    return {
-        PARAMETER_PREFIX + name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float)
-    }
 
 
 def nested(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from midcourse.contract.media import Media
+from midcourse.tracking.marked_curve import MarkedCurve
 from midcourse.tracking.tracker import Row
 
 
@@ -11,7 +12,7 @@ from midcourse.tracking.tracker import Row
 class _Gathered:
     time: float
     values: dict[str, float] = field(default_factory=dict)
-    media: dict[str, Media] = field(default_factory=dict)
+    media: dict[str, Media | MarkedCurve] = field(default_factory=dict)
 
     def row(self, position: int, step: int) -> Row:
         return Row(position, step, self.time, self.values, self.media)
@@ -35,7 +36,11 @@ class RowQueue:
         """The highest position that has been let go; -1 where none was."""
 
     def add(
-        self, step: int, time: float, values: Mapping[str, float], media: Mapping[str, Media]
+        self,
+        step: int,
+        time: float,
+        values: Mapping[str, float],
+        media: Mapping[str, Media | MarkedCurve],
     ) -> list[Row]:
         """Take what the run logged at a step; the first value of each (name, step) is kept.
 
@@ -54,7 +59,11 @@ class RowQueue:
         return self.settle(self.newest - 1)
 
     def annotate(
-        self, step: int, time: float, values: Mapping[str, float], media: Mapping[str, Media]
+        self,
+        step: int,
+        time: float,
+        values: Mapping[str, float],
+        media: Mapping[str, Media | MarkedCurve],
     ) -> None:
         """Add what is said about a step by others than the run; too late is left out.
 
@@ -64,6 +73,11 @@ class RowQueue:
             gathered = self._waiting.setdefault(step, _Gathered(time))
             gathered.values |= values
             gathered.media |= media
+
+    def time_of(self, step: int) -> float | None:
+        """When a row that waits was logged; None where none waits for this step."""
+        gathered = self._waiting.get(step)
+        return None if gathered is None else gathered.time
 
     def settle(self, step: int) -> list[Row]:
         """Let go of all rows up to and including `step`."""

@@ -1,5 +1,6 @@
 """What the environment says about tracking, read in this one place."""
 
+import math
 import os
 from collections.abc import Mapping, MutableMapping
 from enum import StrEnum
@@ -9,10 +10,14 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from midcourse.contract.base import Record
+from midcourse.contract.wandb_source import DEFAULT_URL
+from midcourse.tracking.alerts import AlertKind
 
 DEFAULT_PROJECT: Final = "midcourse"
 DEFAULT_INIT_SECONDS: Final = 60.0
 DATA_PREFIX: Final = "data-"
+ALERTS: Final = "MIDCOURSE_ALERTS"
+CHECKPOINT_DAYS: Final = "MIDCOURSE_CHECKPOINT_DAYS"
 _NOT_IN_A_PROJECT: Final = "/\\#?%:"
 
 # What belongs to another W&B run or process and would be taken for ours. WANDB_SERVICE stands there
@@ -48,8 +53,14 @@ class TrackingSettings(Record):
     entity: str | None = None
     name: str | None = None
     """The name that W&B shows, for runs that were given none."""
+    base_url: str = DEFAULT_URL
+    """The server: `WANDB_BASE_URL`."""
     init_seconds: float = DEFAULT_INIT_SECONDS
     """How long to try to reach the server before going offline."""
+    alerts: frozenset[AlertKind] = frozenset(AlertKind)
+    """What W&B alerts people of."""
+    checkpoint_days: float | None = None
+    """How long W&B is to keep checkpoints; None: as long as the run's own retention does."""
     api_key: str | None = Field(default=None, repr=False, exclude=True)
     error: str | None = None
     """What was wrong in the environment, and what was done instead."""
@@ -66,7 +77,10 @@ class TrackingSettings(Record):
             project=_project(given, faults),
             entity=given.get("WANDB_ENTITY") or None,
             name=given.get("WANDB_NAME") or None,
-            init_seconds=_init_seconds(given, faults),
+            base_url=(given.get("WANDB_BASE_URL") or DEFAULT_URL).rstrip("/"),
+            init_seconds=_seconds(given, faults),
+            alerts=_alerts(given, faults),
+            checkpoint_days=_days(given, faults),
             api_key=key,
             error="; ".join(faults) or None,
         )
@@ -74,6 +88,11 @@ class TrackingSettings(Record):
     def redact(self, text: str) -> str:
         """The text without the API key, should an error message have quoted it."""
         return text.replace(self.api_key, "[API key]") if self.api_key else text
+
+    @staticmethod
+    def data_folder(folder: Path) -> Path:
+        """Where this process stages artifacts, below the run's tracking folder."""
+        return folder / f"{DATA_PREFIX}{os.getpid()}"
 
     def apply(self, environ: MutableMapping[str, str], folder: Path) -> None:
         """Make the SDK's own variables agree: all that it writes stays below `folder`."""
@@ -83,7 +102,7 @@ class TrackingSettings(Record):
             environ["WANDB_API_KEY"] = self.api_key
         environ["WANDB_DIR"] = str(folder)
         # Offline artifacts wait here for `wandb sync`; those of an earlier tracker are its own.
-        environ["WANDB_DATA_DIR"] = str(folder / f"{DATA_PREFIX}{os.getpid()}")
+        environ["WANDB_DATA_DIR"] = str(self.data_folder(folder))
         environ["WANDB_CACHE_DIR"] = str(folder / "cache")
         environ["WANDB_ERROR_REPORTING"] = "false"
         # The offline file is current within seconds, for `wandb leet` and after a SIGKILL.
@@ -131,18 +150,48 @@ def _project(given: Mapping[str, str], faults: list[str]) -> str:
     return DEFAULT_PROJECT
 
 
-def _init_seconds(given: Mapping[str, str], faults: list[str]) -> float:
-    asked = given.get("WANDB_INIT_TIMEOUT")
-    if not asked:
-        return DEFAULT_INIT_SECONDS
-    try:
-        seconds = float(asked)
-    except ValueError:
-        seconds = 0.0
-    if 0.0 < seconds < 86_400.0:
+def _seconds(given: Mapping[str, str], faults: list[str]) -> float:
+    name, default = "WANDB_INIT_TIMEOUT", DEFAULT_INIT_SECONDS
+    asked = given.get(name)
+    seconds = _number(asked) if asked else default
+    if seconds is not None and seconds < 86_400.0:
         return seconds
     faults.append(
-        f"WANDB_INIT_TIMEOUT is {asked!r}; it must be a number of seconds above 0 and below a day. "
-        f"Using {DEFAULT_INIT_SECONDS:g}"
+        f"{name} is {asked!r}; it must be a number of seconds above 0 and below a day. "
+        f"Using {default:g}"
     )
-    return DEFAULT_INIT_SECONDS
+    return default
+
+
+def _days(given: Mapping[str, str], faults: list[str]) -> float | None:
+    asked = given.get(CHECKPOINT_DAYS)
+    days = _number(asked) if asked else None
+    if asked and days is None:
+        faults.append(
+            f"{CHECKPOINT_DAYS} is {asked!r}; it must be a number of days above 0. W&B keeps "
+            "checkpoints as long as the run does"
+        )
+    return days
+
+
+def _number(text: str) -> float | None:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0.0 < number < math.inf else None
+
+
+def _alerts(given: Mapping[str, str], faults: list[str]) -> frozenset[AlertKind]:
+    asked = given.get(ALERTS)
+    if not asked:
+        return frozenset(AlertKind)
+    words = {word.strip().lower() for word in asked.split(",")} - {"", "none"}
+    known = {kind.value for kind in AlertKind}
+    if words - known:
+        faults.append(
+            f"{ALERTS} names {', '.join(sorted(words - known))}; it may name "
+            f"{', '.join(sorted(known))}, or none"
+        )
+    return frozenset(AlertKind(word) for word in words & known)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from midcourse.contract.errors import first_line
 from midcourse.contract.records import LogRecord, parse_record
 from midcourse.runlog import READ_BYTES, whole_lines
 
@@ -30,7 +31,7 @@ class LogTail:
             try:
                 records.append((self.offset, parse_record(line)))
             except ValueError as error:
-                reason = str(error).partition("\n")[0]
+                reason = first_line(error)
                 self._note(f"the run log has a damaged line at byte {self.offset}: {reason}")
             self.offset += len(line)
         return records

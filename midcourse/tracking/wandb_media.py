@@ -8,9 +8,10 @@ import wandb
 from pydantic import JsonValue
 
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFiles, Media, Table
+from midcourse.tracking.marked_curve import MarkedCurve
 
 
-def draw(name: str, media: Media, folder: Path) -> Any:
+def draw(name: str, media: Media | MarkedCurve, folder: Path) -> Any:
     """One medium as an object for `run.log`.
 
     Args:
@@ -27,6 +28,8 @@ def draw(name: str, media: Media, folder: Path) -> Any:
             return _confusion_matrix(name, media)
         case Bars():
             return _bars(name, media)
+        case MarkedCurve():
+            return _marked_curve(media)
         case Table():
             return table(media.columns, media.rows)
         case ImageFiles():
@@ -55,6 +58,18 @@ def _confusion_matrix(name: str, matrix: ConfusionMatrix) -> Any:
 
 
 _MOST_LABELS_WITH_EMPTY_CELLS = 100  # W&B takes 200,000 cells at most; few of a large one are used
+
+
+def _marked_curve(curve: MarkedCurve) -> Any:
+    """W&B's own chart of lines: the metric, and a vertical one for each intervention."""
+    low, high = min(curve.values), max(curve.values)
+    return wandb.plot.line_series(
+        xs=[curve.steps, *([mark.step, mark.step] for mark in curve.marks)],
+        ys=[curve.values, *([low, high] for _ in curve.marks)],
+        keys=[curve.metric, *(mark.label for mark in curve.marks)],
+        title=f"{curve.metric}, and what was done to the run",
+        xname="step",
+    )
 
 
 def _bars(name: str, bars: Bars) -> Any:

@@ -3,205 +3,280 @@
 One row is one `log` with an explicit step, so that a log read twice leaves one clean history.
 """
 
-import logging
-import os
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import wandb
+import requests
 from pydantic import JsonValue
+from wandb.errors import CommError
 
 from midcourse.contract.checkpoints import CheckpointRecord
-from midcourse.contract.journal_file import (
-    ARTIFACT_FILE,
-    ARTIFACT_PREFIX,
-    ARTIFACT_TYPE,
-    JournalHeader,
-)
+from midcourse.contract.datasets import Dataset
+from midcourse.contract.errors import first_line
+from midcourse.contract.journal_file import JournalHeader
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import Started
-from midcourse.contract.runs import RunStatus
-from midcourse.tracking.settings import DATA_PREFIX, TrackingMode, TrackingSettings
+from midcourse.contract.runs import Origin, RunLabels, RunStatus
+from midcourse.tracking import wandb_artifacts
+from midcourse.tracking.alerts import Alert, AlertKind
+from midcourse.tracking.errands import Errands
+from midcourse.tracking.missing import Expected, Missing
+from midcourse.tracking.notebook import Notebook
+from midcourse.tracking.parent import ParentCheckpoint
+from midcourse.tracking.progress import Progress
+from midcourse.tracking.settings import DATA_PREFIX, TrackingSettings
 from midcourse.tracking.tracker import Row
+from midcourse.tracking.wandb_compare import compare
 from midcourse.tracking.wandb_media import draw
+from midcourse.tracking.wandb_remote import Remote, answers
 
 STEP: Final = "step"
 """The x-axis of every chart."""
+OUTAGE_SECONDS: Final = 5.0
+"""Between two attempts to log what cannot be logged without the server."""
+MOST_REFUSALS: Final = 3
+"""How often a server that answers may refuse media before the row goes without them."""
+ERRAND_SECONDS: Final = 45.0
+"""How long the end of a run waits for what is asked of the server beside the rows."""
 _EXIT_CODES: Final = {RunStatus.FAILED: 1, RunStatus.INTERRUPTED: 143, RunStatus.SUSPENDED: 143}
+_LEVELS: Final = {AlertKind.FAILED: "ERROR", AlertKind.FINISHED: "INFO"}
+_TITLE_LENGTH: Final = 63
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """The training process, as W&B shows it."""
-
-    pid: int
-    program: str
+Fork = Literal["native", "linked"]
 
 
 class WandbTracker:
     """One run in W&B, online or in an offline folder."""
 
-    def __init__(self, run: Any, folder: Path, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: Any,
+        paths: RunPaths,
+        settings: TrackingSettings,
+        note: Callable[[str], None],
+        fork: Fork | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Show a run that `wandb_open` has begun.
+
+        Args:
+            run: The SDK's.
+            paths: Of the run.
+            settings: From the environment.
+            note: Told what went otherwise than asked.
+            fork: How W&B has the run, where it is a fork that is online.
+            sleep: Waits so many seconds.
+        """
         self._run = run
-        self._folder = folder
+        self._paths = paths
+        self._settings = settings
         self._note = note
+        self._sleep = sleep
         self._about: dict[str, JsonValue] | None = None
-        self.online = not run.offline
+        self._summary: dict[str, JsonValue] = {}
+        self._notebook = Notebook(paths.tracking / "told.json")
+        self._errands = Errands()
+        self._progress = Progress()
+        self.fork = fork
+        self.online = self.publishes_live = not run.offline
         self.url: str | None = run.url if self.online else None
         self.files = Path(run.dir).resolve().parent
         """The W&B folder of this fragment, for `wandb sync`."""
+        self._data = settings.data_folder(paths.tracking.resolve())
+        self.remote = self._make_remote()
         # Not `run.step`: that is 0 right after a resume.
         self.first_position: int = run.starting_step
         run.define_metric(STEP, hidden=True)
         run.define_metric("*", step_metric=STEP)
 
+    def _make_remote(self) -> Remote | None:
+        if not self.online:
+            return None
+        return Remote(self._settings, self._run.entity, self._run.project, self._run.id)
+
+    # -- rows ---------------------------------------------------------------------------------
+
     def describe(self, about: Mapping[str, JsonValue]) -> None:
         """Replace the `midcourse` section of the config."""
-        if about != self._about:
-            self._about = dict(about)
-            self._run.config.update({"midcourse": self._about}, allow_val_change=True)
+        known = {**about, **({"fork": self.fork} if self.fork else {})}
+        if known != self._about:
+            self._about = known
+            self._run.config.update({"midcourse": known}, allow_val_change=True)
 
     def log(self, row: Row) -> None:
         """Log one row; a medium that cannot be drawn or uploaded is noted and left out."""
         values: dict[str, Any] = {**row.values, STEP: row.step, "_timestamp": row.time}
-        drawn = self._drawn(row)
-        try:
-            self._run.log(values | drawn, step=row.position, commit=True)
-        except Exception as error:
-            if not drawn:
-                raise
-            self._note(f"{', '.join(drawn)} of step {row.step} not shown: {error}")
-            self._run.log(values, step=row.position, commit=True)
-
-    def summarize(self, values: Mapping[str, JsonValue]) -> None:
-        """Set summary values."""
-        self._run.summary.update(dict(values))
-
-    def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
-        """Log a checkpoint as a version of the artifact `<run id>-checkpoint`, without a copy."""
-        metadata = record.model_dump(mode="json", exclude={"bytes"})
-        artifact = wandb.Artifact(f"{record.run}-checkpoint", type="model", metadata=metadata)
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            artifact.add_file(
-                str(file.resolve()),
-                name=file.relative_to(folder).as_posix(),
-                policy="immutable",
-                skip_cache=True,
-            )
-        try:
-            self._run.log_artifact(artifact, aliases=list(aliases))
-        except Exception as error:  # an outage: the run's curves are still to be finished
-            self._note(f"checkpoint {record.name} not uploaded: {_first_line(error)}")
-
-    def journal(self, header: JournalHeader, file: Path) -> None:
-        """Log the journal as a version of the artifact `journal-<run id>`."""
-        about = header.model_dump(
-            mode="json", include={"line", "status", "last_step", "state_hash"}
-        )
-        artifact = wandb.Artifact(
-            f"{ARTIFACT_PREFIX}{header.run}", type=ARTIFACT_TYPE, metadata=about
-        )
-        artifact.add_file(
-            str(file.resolve()), name=ARTIFACT_FILE, policy="immutable", skip_cache=True
-        )
-        try:
-            self._run.log_artifact(artifact)
-        except Exception as error:  # an outage: the run's curves are still to be finished
-            self._note(f"the journal not uploaded: {_first_line(error)}")
-
-    def caught_up(self) -> None:
-        """Remove what earlier trackers of this run left on disk: this one's history is whole.
-
-        Two fragments would be synced one after the other, into one muddled history.
-        """
-        fragments = [*self.files.parent.glob("run-*"), *self.files.parent.glob("offline-run-*")]
-        stagings = self.files.parent.parent.glob(f"{DATA_PREFIX}*")
-        for folder in (*fragments, *stagings):
-            if folder not in (self.files, Path(os.environ["WANDB_DATA_DIR"])):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def finish(self, status: RunStatus) -> None:
-        """Send what is left."""
-        self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
-        if self.online:
-            shutil.rmtree(os.environ["WANDB_DATA_DIR"], ignore_errors=True)
+        refusals = 0
+        while drawn := self._drawn(row):
+            try:
+                self._run.log(values | drawn, step=row.position, commit=True)
+                return
+            except (CommError, requests.RequestException) as error:
+                # Media ask the server as they are logged. In an outage they wait, not go missing.
+                names, reason = ", ".join(drawn), first_line(error)
+                if answers(self._settings, self._settings.base_url):
+                    refusals += 1
+                if refusals == MOST_REFUSALS:
+                    self._note(f"{names} of step {row.step} not shown: W&B refuses: {reason}")
+                    break
+                self._note(f"W&B did not take {names}, which waits for it: {reason}")
+                self._sleep(OUTAGE_SECONDS)
+            except Exception as error:
+                self._note(f"{', '.join(drawn)} of step {row.step} not shown: {error}")
+                break
+        self._run.log(values, step=row.position, commit=True)
 
     def _drawn(self, row: Row) -> dict[str, Any]:
         drawn: dict[str, Any] = {}
         for name, media in row.media.items():
             try:
-                drawn[name] = draw(name, media, self._folder)
+                drawn[name] = draw(name, media, self._paths.folder)
             except (OSError, ValueError) as error:
                 self._note(f"{name} of step {row.step} not shown: {error}")
         return drawn
 
+    def summarize(self, values: Mapping[str, JsonValue]) -> None:
+        """Set summary values."""
+        self._summary.update(values)
+        self._run.summary.update(dict(values))
 
-def open_wandb(
-    settings: TrackingSettings,
-    paths: RunPaths,
-    started: Started,
-    trainer: Trainer,
-    note: Callable[[str], None],
-) -> WandbTracker:
-    """Start or resume the run in W&B; go offline where the server cannot be had.
+    # -- artifacts and lineage ----------------------------------------------------------------
 
-    Args:
-        settings: From the environment.
-        paths: Of the run.
-        started: The first record of the run's log.
-        trainer: Whose CPU and memory are shown.
-        note: Told what went otherwise than asked.
-
-    Raises:
-        wandb.Error: not even offline.
-    """
-    settings.apply(os.environ, paths.tracking.resolve())
-    sys.argv = [trainer.program]  # W&B shows the program that trains, not this one
-    if settings.mode is TrackingMode.ONLINE:
+    def published(self) -> Mapping[str, Collection[str]]:
+        """The checkpoints that an earlier tracker of this run has published, with their aliases."""
+        if self.remote is None:
+            return {}
         try:
-            run = _init(settings, started, trainer, mode="online", resume="allow")
-            return WandbTracker(run, paths.folder, note)
-        except Exception as error:  # the SDK raises many kinds, and none may keep us from going on
-            note(f"W&B cannot be reached, so this run is tracked offline: {_first_line(error)}")
-            wandb.teardown()
-    run = _init(settings, started, trainer, mode="offline", resume=None)
-    return WandbTracker(run, paths.folder, note)
+            found = self.remote.checkpoints()
+            return {name: list(version.aliases) for name, version in found.items()}
+        except Exception as error:  # what is there already is uploaded again, to no effect
+            self._note(f"the published checkpoints are not known: {first_line(error)}")
+            return {}
+
+    def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
+        """Log a checkpoint as a version of the artifact `<run id>-checkpoint`."""
+        artifact = wandb_artifacts.checkpoint(record, folder, self._settings.checkpoint_days)
+        self._log_artifact(f"checkpoint {record.name}", artifact, aliases)
+
+    def retire(self, name: str) -> None:
+        """Have a version deleted that retention has deleted on disk."""
+        remote = self._make_remote()  # of its own, as errands have their own thread
+        if remote is not None:
+            self._errands.add(f"checkpoint {name} not deleted", lambda: bool(_do(remote, name)))
+
+    def use_checkpoint(self, origin: Origin) -> None:
+        """Declare that the run begins with its parent's checkpoint, once that is there."""
+        if self.online:
+            parent = ParentCheckpoint(
+                RunPaths(self._paths.home, origin.run),
+                Remote(self._settings, self._run.entity, self._run.project, origin.run),
+                origin.checkpoint,
+            )
+            what = f"checkpoint {origin.checkpoint} of {origin.run} not linked as used"
+            self._errands.add(what, lambda: parent.is_used_by(self._run))
+
+    def use_dataset(self, dataset: Dataset) -> None:
+        """Declare what the run trains on; its version is made where it is not there yet."""
+        if self.online:
+            version = wandb_artifacts.dataset(dataset)
+            aliases = [f"sha256-{dataset.digest[:12]}"]
+            self._errands.add(
+                f"data set {dataset.name} not linked as used",
+                lambda: self._run.use_artifact(version, aliases=aliases) is not None,
+            )
+
+    def journal(self, header: JournalHeader, file: Path) -> None:
+        """Log the journal as a version of the artifact `journal-<run id>`."""
+        self._log_artifact("the journal", wandb_artifacts.journal(header, file), ())
+
+    def _log_artifact(self, what: str, artifact: Any, aliases: Sequence[str]) -> None:
+        try:
+            self._run.log_artifact(artifact, aliases=list(aliases))
+        except Exception as error:  # an outage: the run's curves are still to be finished
+            self._note(f"{what} not uploaded: {first_line(error)}")
+
+    # -- what people are told -----------------------------------------------------------------
+
+    def alert(self, alert: Alert) -> None:
+        """Have W&B tell people, once, and not of what is long past."""
+        if self.online and alert.kind in self._settings.alerts and self._notebook.is_news(alert):
+            level = _LEVELS.get(alert.kind, "WARN")
+            self._run.alert(alert.title[:_TITLE_LENGTH], alert.text, level)
+            self._notebook.told(alert)
+
+    def label(self, labels: RunLabels) -> None:
+        """Show the run's name, tags and notes as they are by now."""
+        before, remote = self._notebook.labels, self._make_remote()
+        if remote is None or labels == before:
+            return
+
+        def show() -> bool:
+            remote.set_labels(labels, before)
+            self._notebook.remember(labels)
+            return True
+
+        self._errands.add("name, tags and notes not shown", show)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def caught_up(self) -> None:
+        """Remove what earlier offline trackers of this run left on disk.
+
+        Two fragments would be synced one after the other, into one muddled history. Online, what
+        they left is kept until the server is known to have it.
+        """
+        if not self.online:
+            self._remove_fragments()
+
+    def is_stuck(self, position: int | None) -> bool:
+        """Whether the server answers, and has got no row for a while though there are some."""
+        return self.remote is not None and self._progress.is_stuck(
+            position, self.remote.last_position
+        )
+
+    def leave(self) -> None:
+        """Have the SDK end; the run goes on with another tracker."""
+        self._errands.finish(0.0)
+        self._run.finish(exit_code=0)
+
+    def finish(self, status: RunStatus) -> None:
+        """Send what is left."""
+        for sentence in self._errands.finish(ERRAND_SECONDS if self.online else 0.0):
+            self._note(sentence)
+        self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
+
+    def missing(self, expected: Expected) -> Missing:
+        """Compare with the server what it should have; upload files again that it has not."""
+        if self.remote is None:
+            return Missing(rows=expected.rows, offline=True)
+        found = compare(
+            self.remote,
+            expected,
+            config={"midcourse": self._about or {}},
+            summary=self._summary,
+            fragments=self._fragments(),
+        )
+        if not found:
+            self._remove_fragments()
+            shutil.rmtree(self._data, ignore_errors=True)
+        return found
+
+    def _fragments(self) -> list[Path]:
+        """The W&B folders of this run, of this tracker and those before it."""
+        folder = self.files.parent
+        return [*folder.glob("run-*"), *folder.glob("offline-run-*")]
+
+    def _remove_fragments(self) -> None:
+        if self.remote is not None:  # the public API makes a folder for each run that it looks at
+            shutil.rmtree(self._paths.tracking / self.remote.entity, ignore_errors=True)
+        stagings = self._data.parent.glob(f"{DATA_PREFIX}*")
+        for folder in (*self._fragments(), *stagings):
+            if folder not in (self.files, self._data):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _init(settings: TrackingSettings, started: Started, trainer: Trainer, **how: Any) -> Any:
-    run = started.run
-    return wandb.init(
-        id=run.id,
-        project=settings.project,
-        entity=settings.entity,
-        name=run.name or settings.name or run.id,
-        group=run.experiment,
-        job_type="train",
-        config=dict(run.config),
-        settings=_sdk_settings(settings, trainer),
-        **how,
-    )
-
-
-def _sdk_settings(settings: TrackingSettings, trainer: Trainer) -> Any:
-    """Fresh for each init, which changes it."""
-    return wandb.Settings(
-        console="off",
-        disable_code=True,
-        init_timeout=settings.init_seconds,
-        program=trainer.program,
-        quiet=True,
-        save_code=False,
-        stop_fn=lambda: logger.warning("the Stop button of the W&B page was pressed: no effect"),
-        x_stats_pid=trainer.pid,
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def _do(remote: Remote, name: str) -> bool:
+    remote.retire(name)
+    return True

@@ -1,24 +1,28 @@
-"""The tracker's work: follow the log until there will be no more, keep checkpoints, finish."""
+"""The tracker's work: follow the log until there will be no more, finish, see that it arrived."""
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from midcourse.contract.errors import MidcourseError
-from midcourse.contract.journal_file import ARTIFACT_FILE, JournalHeader
+from midcourse.contract.errors import first_line
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.records import LogRecord, Started, StatusChanged
+from midcourse.contract.records import Started, StatusChanged
 from midcourse.fence import Fence
-from midcourse.replay.export import export_journal, write_journal
-from midcourse.tracking.follow import CLOSING, Follower
-from midcourse.tracking.keepsakes import CheckpointGone, stage, staging_folder
+from midcourse.tracking.follow import CLOSING
+from midcourse.tracking.keepsakes import staging_folder
+from midcourse.tracking.missing import Missing
+from midcourse.tracking.reading import Batch, Reading
 from midcourse.tracking.status import StatusBoard
-from midcourse.tracking.tail import LogTail
 from midcourse.tracking.tracker import Tracker
 
 LOOK_SECONDS = 0.5
+FIRST_RETRY_SECONDS = 30.0
+"""After which a tracker that had to go offline looks whether the server is there; doubles."""
+LONGEST_RETRY_SECONDS = 600.0
+MOST_READINGS = 3
+"""How often the log is read for what the server has not got at the end."""
 
 
 @dataclass
@@ -31,6 +35,8 @@ class Work:
     trainer_is_alive: Callable[[], bool]
     give_up: Callable[[], None] = lambda: None
     """Called from another thread when finishing takes too long; should end the process."""
+    start_over: Callable[[], None] = lambda: None
+    """The same while the run goes on: should end the process so that it is started again."""
     begin: int = 0
     """Only a closing status at or after this byte of the log ends the work: not that of an earlier
     attempt of the same run."""
@@ -39,99 +45,139 @@ class Work:
     """This tracker's: looked at before anything is sent."""
     finish_seconds: float = 600.0
     """How long finishing may take: SDKs can wait for a lost server for very long."""
+    could_be_online: Callable[[], bool] = lambda: False
+    """Whether a tracker that went offline would find its server by now. May take seconds."""
+    wants_online: bool = False
+    """Whether being offline means that everything is still to be sent."""
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._tail = LogTail(self.paths.run_log, self.board.note)
-        self._follower = Follower(self.open_tracker)
         self._closed = False
-        self._is_level = False
+        self._timer: threading.Timer | None = None
+        self._reading = self._read_again()
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._retry_at = self.clock() + self._retry_seconds
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Follow the log to its end, then finish.
+
+        Returns:
+            Whether everything arrived, as far as it was to.
 
         Raises:
             PlaceLost: another tracker of the run has begun; nothing more may be sent.
         """
-        while self._more_may_come():
-            if not self._take_new():
-                self._catch_up()
-                self.asked_to_end.wait(LOOK_SECONDS)
-        # What a restarted trainer appends from now on is for a tracker of its own.
-        end = self._tail.size()
-        while self._tail.offset < end and self._take_new():
-            pass
-        self._catch_up()
-        with self._bounded():
-            self._finish()
-        self.board.show(state="finished")
+        try:
+            while self._more_may_come():
+                if not self._reading.take_new(self._see_end):
+                    self._reading.catch_up()
+                    self._begin_anew_if_stuck()
+                    self.asked_to_end.wait(LOOK_SECONDS)
+            self._closed = True
+            self._bound()
+            # What a restarted trainer appends from now on is for a tracker of its own.
+            return self._say_how_it_ended(self._finish(self._reading.tail.size()))
+        finally:
+            self._unbound()
+
+    # -- following ----------------------------------------------------------------------------
 
     def _more_may_come(self) -> bool:
-        return not self._closed and not self.asked_to_end.is_set() and self.trainer_is_alive()
+        return not self._is_over() and self.trainer_is_alive()
 
-    def _take_new(self) -> bool:
-        """Hand on what the log has gained; False where that is nothing."""
-        batch = self._tail.read()
-        if not batch:
-            return False
-        self._check_fence()
+    def _is_over(self) -> bool:
+        return self._closed or self.asked_to_end.is_set()
+
+    def _see_end(self, batch: Batch) -> None:
         for offset, record in batch:
-            self._see_end(offset, record)
-        self._follower.feed([record for _, record in batch])
-        self.board.show(log_offset=self._tail.offset)
-        return True
+            match record:
+                case Started():
+                    self._closed = False
+                case StatusChanged() if record.status in CLOSING and offset >= self.begin:
+                    self._closed = True
+        if self._closed:
+            self._bound()  # to hand it on may take long by itself, where the server is away
+        else:
+            self._unbound()
+
+    def _read_again(self) -> Reading:
+        return Reading(self.paths, self.board, self.open_tracker, self._check_fence)
 
     def _check_fence(self) -> None:
         if self.fence is not None:
             self.fence.check()
 
-    def _catch_up(self) -> None:
-        self._check_fence()
-        if not self._is_level and self._follower.tracker is not None:
-            self._is_level = True
-            self._follower.tracker.caught_up()
-
-    def _see_end(self, offset: int, record: LogRecord) -> None:
-        match record:
-            case Started():
-                self._closed = False
-            case StatusChanged() if record.status in CLOSING and offset >= self.begin:
-                self._closed = True
-
-    def _finish(self) -> None:
-        status = self._follower.close()
-        tracker = self._follower.tracker
+    def _begin_anew_if_stuck(self) -> None:
+        """Have a fresh tracker where this one brings nothing to the server any more."""
+        tracker = self._reading.tracker
         if tracker is None:
-            return  # the run never took a step
-        shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
-        for record, aliases in self._follower.best_and_last():
-            self._check_fence()
-            try:
-                tracker.checkpoint(record, stage(self.paths, record.name), aliases)
-            except CheckpointGone as error:
-                self.board.note(str(error))
-        self._keep_journal(tracker)
-        self._check_fence()
-        tracker.finish(status)
-        if self.board.status.mode == "online":
-            shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
-
-    def _keep_journal(self, tracker: Tracker) -> None:
-        file = staging_folder(self.paths) / ARTIFACT_FILE
-        try:
-            lines = export_journal(self.paths.home, self.paths.folder.name)
-            write_journal(lines, file)
-        except (MidcourseError, OSError) as error:
-            self.board.note(f"the journal is not kept: {error}")
             return
-        self._check_fence()
-        tracker.journal(JournalHeader.model_validate_json(lines[0]), file)
+        if tracker.is_stuck(self._reading.last_position):
+            self.board.note("W&B took nothing any more; beginning anew")
+        elif self.wants_online and not tracker.publishes_live and self.clock() >= self._retry_at:
+            self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+            self._retry_at = self.clock() + self._retry_seconds
+            if not self.could_be_online():
+                return
+        else:
+            return
+        self._bound()
+        tracker.leave()
+        self._unbound()
+        self._reading = self._read_again()
 
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
-        timer = threading.Timer(self.finish_seconds, self.give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    # -- the end ------------------------------------------------------------------------------
+
+    def _finish(self, end: int) -> Missing | None:
+        """Send everything, again if need be.
+
+        Returns:
+            What is missing all the same; None where nobody can say.
+        """
+        missing: Missing | None = None
+        for number in range(MOST_READINGS):
+            if number:
+                self._reading = self._read_again()
+            while self._reading.tail.offset < end and self._reading.take_new():
+                pass
+            self._reading.catch_up()
+            self._reading.finish()
+            try:
+                missing = self._reading.missing()
+            except Exception as error:  # an outage: SDKs raise many kinds
+                reason = first_line(error)
+                self.board.note(f"whether W&B has everything is not known: {reason}")
+                return None
+            if not missing or (missing.offline and not self._can_try_online()):
+                return missing
+            if not missing.offline:
+                self.board.note(f"W&B had not got everything: {missing}; it was sent again")
+        return missing
+
+    def _say_how_it_ended(self, missing: Missing | None) -> bool:
+        is_offline_as_asked = missing is not None and missing.offline and not self.wants_online
+        has_arrived = missing is not None and not missing
+        is_done = is_offline_as_asked or has_arrived
+        if has_arrived and self.board.status.mode == "online":
+            shutil.rmtree(staging_folder(self.paths), ignore_errors=True)
+        left = None if missing is None or is_offline_as_asked else missing.rows
+        self.board.show(state="finished" if is_done else "behind", left=left)
+        return is_done
+
+    def _can_try_online(self) -> bool:
+        return self.wants_online and self.could_be_online()
+
+    # -- the bound ----------------------------------------------------------------------------
+
+    def _bound(self) -> None:
+        """Give up, from now on, after the time that finishing may take."""
+        if self._timer is None:
+            end_process = self.give_up if self._is_over() else self.start_over
+            self._timer = threading.Timer(self.finish_seconds, end_process)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _unbound(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -27,6 +27,7 @@ def has(package: str) -> bool:
         (["layer_statistics"], {"layer_statistics"}),
         (["checkpoint_stall"], {"checkpoint_stall"}),
         (["metric_store"], {"metric_store"}),
+        (["tracking"], {"tracking"}),
         (["command_latency"], {"command_latency"}),
         (["step_overhead", "--only", "midcourse"], {"step_overhead"}),
         pytest.param(

@@ -27,7 +27,16 @@ def test_the_training_process_does_not_load_wandb(statement: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import midcourse.tracking.__main__", "import midcourse.tracking.wandb_tracker"],
+    [
+        "import midcourse.tracking.__main__",
+        "import midcourse.tracking.page",
+        "import midcourse.tracking.wandb_tracker",
+    ],
 )
 def test_the_tracker_does_not_load_torch(statement: str) -> None:
     assert "torch" not in loaded(statement)
+
+
+def test_writing_for_tensorboard_loads_neither_torch_nor_wandb() -> None:
+    found = loaded("import midcourse.tracking.tensorboard.log_folder")
+    assert found & {"tensorboard", "torch", "wandb"} == {"tensorboard"}

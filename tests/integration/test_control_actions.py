@@ -9,6 +9,9 @@ from sqlalchemy import select
 from control_api import bulk
 from control_api.tables import AuditRow, CommandRow, RunRow
 from midcourse.contract.base import utc_now
+from midcourse.contract.paths import RunPaths
+from midcourse.contract.runs import RunLabels
+from midcourse.tracking.labels import read_labels
 
 
 @pytest.fixture
@@ -151,6 +154,22 @@ def test_a_dry_run_says_whom_it_would_reach_and_who_would_refuse(bench):
     assert [(run["tags"], run["archived_at"]) for run in runs] == [([], None)] * 2
     with bench.database.reading() as session:
         assert session.scalars(select(CommandRow)).all() == []
+
+
+def test_what_people_call_a_run_is_written_down_for_its_tracker(bench):
+    [trainer] = running(bench, 1)
+    run = trainer.run
+
+    def labels():
+        return read_labels(RunPaths(bench.settings.home, run))
+
+    assert labels() == RunLabels()
+    act(bench, {"filter": {"prefix": run}, "action": "tag", "tags": ["x"]}, query="?dry_run=true")
+    assert labels() == RunLabels()
+    act(bench, {"filter": {"prefix": run}, "action": "tag", "tags": ["x"]})
+    answer = bench.ask("PATCH", f"/runs/{run}", {"name": "first", "notes": "look"})
+    assert answer.status_code == 200
+    assert labels() == RunLabels(name="first", tags=["x"], notes="look")
 
 
 def test_the_receipts_of_all_can_be_waited_for(bench):

@@ -9,9 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from control_api import slots
 from control_api.attempts import end_attempt, open_attempt
 from control_api.launchers.base import LaunchFailed
-from control_api.lease import Lease
+from control_api.lease import Lease, LeaseLost
 from control_api.lifecycle import get_run
-from control_api.reconciler import LeaseLost
 from control_api.settings import Settings
 from control_api.slots import Slot, cpu_slots, parse_slots
 from midcourse.contract import environment

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import pytest
 from control_bench import Bench, lines, metrics, status
@@ -9,13 +10,13 @@ from served import wait_for
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from control_api import collector
+from control_api import collector, ingest
 from control_api.collector import Collector
 from control_api.lifecycle import get_run
 from control_api.problems import LostPlace, UnknownRun, WrongOffset
 from control_api.reports import read_report
 from control_api.tables import RunRow
-from midcourse.contract.records import Notice
+from midcourse.contract.records import LogRecord, Notice
 
 
 @pytest.fixture
@@ -239,3 +240,10 @@ def test_a_report_of_a_run_that_waits_for_its_parents_place(bench, trainers):
     early = parent.as_child(child)
     assert early.beat().status_code == 200
     assert early.beat(attempt=7).status_code == 409
+
+
+@pytest.mark.only_on("sqlite")
+def test_every_record_that_a_log_can_have_is_taken():
+    """One that is not would keep all that comes after it from being taken, for ever."""
+    union, _ = get_args(LogRecord)
+    assert set(ingest._HANDLERS) == set(get_args(union))

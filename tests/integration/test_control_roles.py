@@ -21,7 +21,9 @@ open      GET    /api/v1/docs/<file>
 viewer    GET    /api/v1/whoami
 viewer    GET    /api/v1/events
 viewer    GET    /api/v1/experiments
+viewer    GET    /api/v1/experiments/<name>/report
 viewer    GET    /api/v1/slots
+viewer    GET    /api/v1/sync
 viewer    GET    /api/v1/runs
 viewer    GET    /api/v1/runs/<run_id>
 viewer    GET    /api/v1/runs/<run_id>/checkpoints
@@ -33,6 +35,7 @@ viewer    GET    /api/v1/runs/<run_id>/lineage
 viewer    GET    /api/v1/runs/<run_id>/logs
 viewer    GET    /api/v1/runs/<run_id>/metrics
 viewer    GET    /api/v1/runs/<run_id>/params
+operator  POST   /api/v1/experiments/<name>/report
 operator  DELETE /api/v1/runs/<run_id>/commands/<int(signed=True):seq>
 operator  PATCH  /api/v1/runs/<run_id>
 operator  PATCH  /api/v1/runs/<run_id>/params
@@ -47,11 +50,13 @@ operator  POST   /api/v1/runs/<run_id>/stop
 operator  POST   /api/v1/runs/<run_id>/suspend
 operator  POST   /api/v1/runs/<run_id>/undo
 operator  POST   /api/v1/runs/actions
+operator  POST   /api/v1/sync
 admin     DELETE /api/v1/runs/<run_id>
 admin     DELETE /api/v1/tokens/<name>
 admin     GET    /api/v1/audit
 admin     GET    /api/v1/audit/download
 admin     GET    /api/v1/tokens
+admin     POST   /api/v1/forks
 admin     POST   /api/v1/runs
 admin     POST   /api/v1/tokens
 trainer   GET    /api/v1/runs/<run_id>/link/commands

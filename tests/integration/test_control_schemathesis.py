@@ -28,7 +28,9 @@ CONFIG = {
 BEYOND_SCHEMAS = {
     "",  # two that exclude each other
     "at",  # is past
+    "Prefer",  # what stands behind its wait
     *("changes", "checkpoint"),  # the run has none of that name
+    *("source", "image", "command"),  # are judged by where the control API is
     *("config", "configs", "grid", "filter"),
     *("cursor", "Last-Event-ID"),
     *("kinds", "sort", "status", "where"),  # words with commas between

@@ -28,11 +28,12 @@ def open_recording(_: RunPaths) -> Tracker:
 
 
 def open_wandb_offline(paths: RunPaths) -> Tracker:
-    from midcourse.tracking.wandb_tracker import Trainer, open_wandb
+    from midcourse.tracking.wandb_open import Opening, Trainer
 
     settings = TrackingSettings(mode=TrackingMode.OFFLINE)
     trainer = Trainer(os.getpid(), "test")
-    return open_wandb(settings, paths, started(), trainer, notes.append)
+    opening = Opening(settings, paths, trainer, notes.append, on_stop=lambda: None)
+    return opening.open(started())
 
 
 notes: list[str] = []

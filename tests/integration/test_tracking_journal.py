@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from steered import train
 from tiny_run import records
-from wandb_server import StandIn, wandb_server
+from wandb_server.server import WandbServer, wandb_server
 
 from midcourse.contract.errors import InvalidInput
 from midcourse.contract.paths import RunPaths
@@ -46,11 +46,10 @@ def online(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_run_is_replayed_from_its_artifact_by_another_machine(
-    online: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    online: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(tmp_path / "here", "r1", plan=PLAN)
-    [artifact] = [a for a in online.artifacts if a["artifactCollectionName"] == "journal-r1"]
-    assert artifact["artifactTypeName"] == "journal"
+    assert online.artifact("journal-r1:latest").type == "journal"
     again = train(tmp_path / "there", "r2", replay="wandb:journal-r1:latest")
     assert again["hash"] == first["hash"]
     paths = RunPaths(tmp_path / "there", "r2")
@@ -88,7 +87,7 @@ def refusal(home: Path, source: str) -> str:
     return str(fault)
 
 
-def test_an_artifact_that_is_not_there_is_one_sentence(online: StandIn, tmp_path: Path) -> None:
+def test_an_artifact_that_is_not_there_is_one_sentence(online: WandbServer, tmp_path: Path) -> None:
     said = refusal(tmp_path, "wandb:us/midcourse/journal-rnone")
     assert said.startswith("replay: us/midcourse/journal-rnone cannot be had from W&B: ")
     assert "not found" in said
@@ -103,13 +102,13 @@ def test_without_a_key_nothing_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["r1", "model-r1", "a/b/c/journal-r1", "/journal-r1"])
-def test_what_names_no_journal_is_refused(name: str, online: StandIn, tmp_path: Path) -> None:
+def test_what_names_no_journal_is_refused(name: str, online: WandbServer, tmp_path: Path) -> None:
     assert "names no journal" in refusal(tmp_path, f"wandb:{name}")
     assert online.operations == []
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(
-    online: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    online: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finding, "DOWNLOAD_SECONDS", 0.2)
     begun = time.monotonic()

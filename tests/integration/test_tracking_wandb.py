@@ -26,7 +26,7 @@ from tracked_runs import (
     started,
     status,
 )
-from wandb_server import StandIn, wandb_server
+from wandb_server.server import WandbServer, wandb_server
 
 from midcourse.contract.base import Record
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFile, ImageFiles, Table
@@ -63,9 +63,9 @@ def log(paths: RunPaths) -> Iterator[RunLogWriter]:
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with wandb_server() as stand_in:
-        yield stand_in
+def server() -> Iterator[WandbServer]:
+    with wandb_server() as server:
+        yield server
 
 
 def say(log: RunLogWriter, *records: Record) -> None:
@@ -276,7 +276,7 @@ def test_a_later_tracker_by_hand_sends_what_was_left_and_then_has_nothing_to_do(
 
 
 def test_an_offline_run_can_be_synced_as_the_docs_say(
-    paths: RunPaths, log: RunLogWriter, server: StandIn, monkeypatch: pytest.MonkeyPatch
+    paths: RunPaths, log: RunLogWriter, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker = TrackerProcess(paths)
     tracker.start()
@@ -289,11 +289,10 @@ def test_an_offline_run_can_be_synced_as_the_docs_say(
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     sync = [sys.executable, "-m", "wandb", "sync", folder]
     subprocess.run(sync, check=True, cwd=paths.home)
-    assert losses(server.rows()) == expected(10)
-    assert [row["_step"] for row in server.rows()] == list(range(10))
-    assert server.exit_code == 0
-    kept = [item["artifactCollectionName"] for item in server.artifacts]
-    assert f"{RUN}-checkpoint" in kept
+    assert losses(server.rows(RUN)) == expected(10)
+    assert [row["_step"] for row in server.rows(RUN)] == list(range(10))
+    assert server.run(RUN).exit_code == 0
+    assert f"{RUN}-checkpoint:v0" in [artifact.name for artifact in server.artifacts]
 
 
 def test_a_run_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
@@ -309,7 +308,7 @@ def test_a_run_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_what_cannot_go_online_goes_offline_and_says_so(
     paths: RunPaths,
     log: RunLogWriter,
-    server: StandIn,
+    server: WandbServer,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
@@ -323,21 +322,21 @@ def test_what_cannot_go_online_goes_offline_and_says_so(
             monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
             monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
         case "refused":
-            server.refuse = 401
+            server.faults.add("any", status=401)
         case "malformed key":
             monkeypatch.setenv("WANDB_API_KEY", f"{KEY} and more")
     tracker = TrackerProcess(paths)
     tracker.start()
     say(log, started(), *steps(0, 10), status(RunStatus.FINISHED, 9))
     told = tracker.finish(LIMIT)
-    assert (told.mode, told.state) == ("offline", "finished")
+    assert (told.mode, told.state, told.left) == ("offline", "behind", 10)
     assert "W&B cannot be reached, so this run is tracked offline" in (told.error or "")
     assert losses(history(paths)) == expected(10)
     assert texts_with_key(paths.home) == []
 
 
 def test_an_online_run_reaches_the_server_once_through_a_tracker_and_its_successor(
-    paths: RunPaths, log: RunLogWriter, server: StandIn, monkeypatch: pytest.MonkeyPatch
+    paths: RunPaths, log: RunLogWriter, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     monkeypatch.setenv("WANDB_TOKEN", KEY)
@@ -352,28 +351,28 @@ def test_an_online_run_reaches_the_server_once_through_a_tracker_and_its_success
     assert (told.mode, told.state, told.error) == ("online", "finished", None)
     assert told.url is not None
     assert told.url.startswith(server.url)
-    assert server.exit_code == 143
-    assert losses(server.rows()) == expected(20)
+    assert server.run(RUN).exit_code == 143
+    assert losses(server.rows(RUN)) == expected(20)
 
     second = TrackerProcess(paths)
     second.start()
     say(log, started(next_step=15, attempt=2), *steps(15, 30), status(RunStatus.FINISHED, 29))
     assert second.finish(LIMIT).error is None
-    rows = server.rows()
+    rows = server.rows(RUN)
     assert [row["_step"] for row in rows] == list(range(30))
     assert losses(rows) == expected(30)
     assert (rows[9]["param/optimizer.lr"], rows[10]["param/optimizer.lr"]) == (0.1, 0.01)
-    assert server.summary["midcourse/status"] == "finished"
-    assert server.exit_code == 0
-    kept = [item for item in server.artifacts if item["artifactTypeName"] == "model"]
-    assert [item["artifactCollectionName"] for item in kept] == [f"{RUN}-checkpoint"] * 2
-    assert {alias["alias"] for alias in kept[0]["aliases"]} == {"latest", "best", "step-19"}
+    assert server.run(RUN).summary["midcourse/status"] == "finished"
+    assert server.run(RUN).exit_code == 0
+    kept = [artifact for artifact in server.artifacts if artifact.type == "model"]
+    assert [artifact.name for artifact in kept] == [f"{RUN}-checkpoint:v0"]
+    assert set(kept[0].aliases) == {"latest", "best", "step-19"}
     assert not (paths.tracking / "kept").exists()
     assert texts_with_key(paths.home) == []
 
 
 def test_a_server_that_stops_answering_holds_nobody_and_the_rest_is_sent_later(
-    paths: RunPaths, log: RunLogWriter, server: StandIn, monkeypatch: pytest.MonkeyPatch
+    paths: RunPaths, log: RunLogWriter, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -382,20 +381,19 @@ def test_a_server_that_stops_answering_holds_nobody_and_the_rest_is_sent_later(
     tracker = TrackerProcess(paths, command=command)
     tracker.start()
     say(log, started(), *steps(0, 10))
-    until(lambda: len(server.rows()) >= 9, "the first rows arrived")
-    server.hanging.set()
+    until(lambda: len(server.rows(RUN)) >= 9, "the first rows arrived")
+    hanging = server.faults.add("file_stream", hang=True)
     say(log, *steps(10, 20), status(RunStatus.FINISHED, 19))
     assert tracker.finish(LIMIT).state == "behind"
     assert tracker._process is not None
     assert tracker._process.returncode == EXIT_BEHIND
-    assert losses(server.rows()) != expected(20)
-    server.hanging.clear()
-    server.released.set()
+    assert losses(server.rows(RUN)) != expected(20)
+    hanging.lift()
     later = [sys.executable, "-m", "midcourse.tracking", str(paths.folder)]
     subprocess.run(later, check=True, cwd=Path(__file__).parents[2])
     assert status_of(paths).state == "finished"
-    assert losses(server.rows()) == expected(20)
-    assert [row["_step"] for row in server.rows()] == list(range(20))
+    assert losses(server.rows(RUN)) == expected(20)
+    assert [row["_step"] for row in server.rows(RUN)] == list(range(20))
 
 
 def test_ctrl_c_and_termination_of_the_group_leave_the_last_word_to_the_trainer(

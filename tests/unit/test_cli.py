@@ -20,6 +20,7 @@ from midcourse.cli.entry import cli as root
 from midcourse.cli.failing import NOT_ALLOWED, NOT_YET, REFUSED, UNREACHABLE, USAGE
 from midcourse.cli.table import COMMANDS
 from midcourse.contract.api import examples
+from midcourse.contract.api.sync import SyncView
 from midcourse.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,24 @@ def test_runs_in_a_pipe_are_a_plain_table(cli: Cli, fake: FakeControl) -> None:
         "sort": "-metrics.test/accuracy",
         "limit": "50",
     }
+
+
+def test_the_control_api_is_asked_to_send_what_is_left(cli: Cli, fake: FakeControl) -> None:
+    example = SyncView.model_config["json_schema_extra"]["examples"][0]
+    late = example["runs"][0] | {"run": "rlate", "state": "given_up", "tries": 24, "left": None}
+    told = example | {"runs": [example["runs"][0], late], "count": 2}
+    fake.on("POST", "/sync", Said(told))
+    fake.on("GET", "/sync", Said(told | {"notice": "MIDCOURSE_SYNC is off."}))
+    code, out, err = cli("sync", "--server")
+    assert (code, err) == (0, "2 runs are not all in W&B: 71.3 kB of log.\n")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1][1:5] == ["sending", "1204", "71.3", "kB"]
+    assert lines[2][:5] == ["rlate", "given", "up", "71.3", "kB"]
+    code, out, err = cli("sync", "--server", "--dry-run")
+    assert err.endswith("MIDCOURSE_SYNC is off.\n")
+    assert [asked.method for asked in fake.asked] == ["POST", "GET"]
+    code, _, err = cli("sync", "--server", "rabc")
+    assert (code, "takes no RUN" in err) == (2, True)
 
 
 def test_columns_are_chosen(cli: Cli, fake: FakeControl) -> None:
@@ -315,6 +334,56 @@ def test_fork_takes_a_checkpoint_after_an_at(cli: Cli, fake: FakeControl) -> Non
     assert fake.asked[0].headers["prefer"] == "wait=60"
 
 
+def test_what_has_a_slash_is_forked_from_wandb(cli: Cli, fake: FakeControl) -> None:
+    source = f"lab/digits/{RUN}@best"
+    origin = {
+        "run": RUN,
+        "checkpoint": None,
+        "changes": {"optimizer.lr": 0.01},
+        "warm_start": False,
+        "actor": "admin",
+        "revert": False,
+    }
+    made = run("r22222222", status="queued", origin=origin, source=source)
+    fake.on("POST", "/forks", Said(made, 202))
+    given = ("--set", "optimizer.lr=0.01", "--config", "model.hidden=64", "--name", "x")
+    more = ("--image", "lab/model:2", "--command", "python 'my net.py' {params}")
+    code, told, _ = cli("fork", source, *given, *more)
+    assert (code, told) == (0, f"r22222222 queued from {source} optimizer.lr=0.01\n")
+    assert [(asked.method, asked.path, asked.body) for asked in fake.asked] == [
+        (
+            "POST",
+            "/api/v1/forks",
+            {
+                "source": source,
+                "changes": {"optimizer.lr": 0.01},
+                "config": {"model": {"hidden": 64}},
+                "name": "x",
+                "image": "lab/model:2",
+                "command": ["python", "my net.py", "{params}"],
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("lab/digits/r1", "--dry-run"), "--dry-run is for forks of runs that are here"),
+        (("lab/digits/r1", "--reason", "why"), "--reason is for forks of runs that are here"),
+        ((RUN, "--image", "lab/a"), "--image is for forks of W&B"),
+        ((RUN, "--command", "a 'b"), "No closing quotation"),
+    ],
+)
+def test_options_of_the_other_kind_of_fork_are_refused(
+    cli: Cli, fake: FakeControl, given: tuple[str, ...], said: str
+) -> None:
+    code, _, complaint = cli("fork", *given)
+    assert code == 2
+    assert said in complaint
+    assert fake.asked == []
+
+
 DELETION = {
     "run": RUN, "dry_run": True, "deleted_at": None, "checkpoints_gone": ["step-5"],
     "checkpoints_kept": [{"name": "step-7", "needed_by": ["r22222222"]}], "checkpoints_freed": [],
@@ -403,6 +472,32 @@ def test_a_token_is_tried_and_kept(
     assert cli("whoami")[0] == 4
 
 
+REPORT = {
+    "experiment": "tour",
+    "state": "published",
+    "links": [{"title": "Midcourse: tour", "url": "https://w.example/us/p?nw=1"}],
+    "notes": ["not in W&B's project yet: r1"],
+    "error": None,
+    "asked_by": "ada",
+    "asked_at": "2026-11-22T12:00:00Z",
+    "ended_at": "2026-11-22T12:00:09Z",
+}
+
+
+def test_pages_are_published_and_their_links_printed(cli: Cli, fake: FakeControl) -> None:
+    fake.on("POST", "/experiments/tour/report", Said(REPORT))
+    code, out, err = cli("report", "tour")
+    assert (code, out) == (0, "Midcourse: tour: https://w.example/us/p?nw=1\n")
+    assert err == "not in W&B's project yet: r1\n"
+    under_way = {**REPORT, "state": "publishing", "ended_at": None, "notes": []}
+    fake.on("POST", "/experiments/tour/report", Said(under_way, 202))
+    assert "`midcourse report tour --show`" in cli("report", "tour", "--no-wait")[2]
+    failed = {**REPORT, "state": "failed", "error": "W&B refuses the key", "notes": []}
+    fake.on("GET", "/experiments/tour/report", Said(failed))
+    assert cli("report", "tour", "--show")[2] == "Not published: W&B refuses the key\n"
+    assert [each.method for each in fake.asked] == ["POST", "POST", "GET"]
+
+
 def test_completion_knows_commands_runs_checkpoints_and_parameters(
     cli: Cli, steerable: FakeControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,7 +511,7 @@ def test_completion_knows_commands_runs_checkpoints_and_parameters(
         monkeypatch.setenv("COMP_CWORD", str(len(words)))
         return [line.partition(",")[2] for line in cli()[1].split()]
 
-    assert complete("re") == ["replay", "resume", "revert", "reinitialise", "rename"]
+    assert complete("re") == ["replay", "report", "resume", "revert", "reinitialise", "rename"]
     assert complete("pause", "rb") == [RUN]
     assert complete("fork", f"{RUN}@") == [
         f"{RUN}@{word}" for word in ("now", "latest", "best", "step-5", "initial")

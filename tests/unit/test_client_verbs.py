@@ -34,6 +34,7 @@ VERBS: dict[str, Callable[[Client], Any]] = {
     "events of a run": lambda client: next(client.events(RUN)),
     "experiments": lambda client: client.experiments(),
     "fork": lambda client: client.fork(RUN, checkpoint="best"),
+    "fork_from_wandb": lambda client: client.fork_from_wandb("lab/digits/r1@best"),
     "health": lambda client: client.health(),
     "journal": lambda client: list(client.journal(RUN)),
     "lineage": lambda client: client.lineage(RUN),
@@ -41,9 +42,11 @@ VERBS: dict[str, Callable[[Client], Any]] = {
     "metrics": lambda client: client.metrics(RUN, ["loss"], max_points=100),
     "params": lambda client: client.params(RUN),
     "pause": lambda client: client.pause(RUN),
+    "publish_report": lambda client: client.publish_report("ada", wait=5),
     "readiness": lambda client: client.readiness(),
     "reinitialise": lambda client: client.reinitialise(RUN, ["classifier"]),
     "replay": lambda client: client.replay(RUN, name="again"),
+    "report": lambda client: client.report("ada"),
     "resume": lambda client: client.resume(RUN, steps=5),
     "revert": lambda client: client.revert(RUN, "best"),
     "run": lambda client: client.run(RUN),
@@ -54,7 +57,9 @@ VERBS: dict[str, Callable[[Client], Any]] = {
     "submit": lambda client: client.submit({}),
     "suspend": lambda client: client.suspend(RUN),
     "sweep": lambda client: client.sweep({}, grid={"seed": [1, 2]}),
+    "sync": lambda client: client.sync(),
     "undo": lambda client: client.undo(RUN),
+    "unsent": lambda client: client.unsent(),
     "withdraw": lambda client: client.withdraw(RUN, 1),
 }
 
@@ -148,7 +153,7 @@ def test_every_verb_is_tried_here() -> None:
 
 
 def test_bodies_are_what_the_contract_takes(fake: FakeControl) -> None:
-    from midcourse.contract.api.branches import ForkRun, ReplayRun, RevertRun
+    from midcourse.contract.api.branches import ForkFromWandb, ForkRun, ReplayRun, RevertRun
     from midcourse.contract.api.commands import ReinitialiseLayers, ResumeRun
     from midcourse.contract.api.runs import EditRun
     from midcourse.contract.api.submissions import SubmitRun
@@ -164,6 +169,18 @@ def test_bodies_are_what_the_contract_takes(fake: FakeControl) -> None:
         (SubmitRun, lambda: client.sweep(configs=[{"seed": 1}])),
         (ForkRun, lambda: client.fork(RUN, checkpoint="best", changes={"a": 1}, config={"b": 2})),
         (ForkRun, lambda: client.fork(RUN)),
+        (ForkFromWandb, lambda: client.fork_from_wandb("lab/digits/r1@best")),
+        (
+            ForkFromWandb,
+            lambda: client.fork_from_wandb(
+                "lab/digits/r1",
+                changes={"a": 1},
+                config={"b": 2},
+                name="n",
+                image="lab/a:1",
+                command=("python", "{params}"),
+            ),
+        ),
         (RevertRun, lambda: client.revert(RUN, "best", changes={"a": 1})),
         (ReplayRun, lambda: client.replay(RUN, name="again")),
         (ResumeRun, lambda: client.resume(RUN, steps=5)),

@@ -31,7 +31,15 @@ def test_variables_are_read_and_arguments_win():
         ({"MIDCOURSE_LOG_LEVEL": "loud"}, "MIDCOURSE_LOG_LEVEL: must be one of DEBUG"),
         ({"MIDCOURSE_LOG_FORMAT": "xml"}, "MIDCOURSE_LOG_FORMAT: must be one of json, text"),
         ({"MIDCOURSE_WORKERS": "0"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64, not '0'"),
+        ({"MIDCOURSE_SYNC": "no"}, "MIDCOURSE_SYNC: must be on or off, not 'no'"),
         ({"MIDCOURSE_WORKERS": "two"}, "MIDCOURSE_WORKERS: must be a number from 1 to 64"),
+        (
+            {"MIDCOURSE_TAG_VERBS": "pause,delete"},
+            "MIDCOURSE_TAG_VERBS: has 'delete'; allowed are pause, resume, stop, set, fork, undo, "
+            "checkpoint, with commas between",
+        ),
+        ({"MIDCOURSE_TAG_VERBS": "on"}, "MIDCOURSE_TAG_VERBS: has 'on'; allowed are pause"),
+        ({"MIDCOURSE_TAG_SECONDS": "0"}, "MIDCOURSE_TAG_SECONDS: must be a number from 1"),
     ],
 )
 def test_what_is_malformed_fails_by_name(environ, message):
@@ -53,6 +61,43 @@ def test_sqlite_has_one_worker_as_it_has_one_writer(environ, workers):
     assert Settings.read(environ).workers == workers
 
 
+@pytest.mark.parametrize(
+    ("environ", "can"),
+    [
+        ({}, False),
+        ({"WANDB_API_KEY": "k"}, True),
+        ({"WANDB_TOKEN": "k", "WANDB_MODE": "Online"}, True),
+        ({"WANDB_API_KEY_FILE": "/run/secrets/wandb"}, True),
+        ({"WANDB_API_KEY": ""}, False),
+        ({"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, False),
+        ({"WANDB_API_KEY": "k", "WANDB_MODE": "disabled"}, False),
+    ],
+)
+def test_runs_are_sent_later_where_a_key_says_so(environ, can):
+    settings = Settings.read({**environ, "MIDCOURSE_DATABASE_URL": "sqlite:///x", "PATH": "/bin"})
+    assert settings.can_log_online is can
+    assert settings.helper_environment == {**environ, "PATH": "/bin"}
+    assert settings.sync
+    assert not Settings.read({**environ, "MIDCOURSE_SYNC": "OFF"}).sync
+
+
+def test_fetches_get_the_key_wherever_trainers_run(tmp_path):
+    environ = {
+        "WANDB_API_KEY": "k",
+        "WANDB_BASE_URL": "http://wandb.lab",
+        "PATH": "/bin",
+        "MIDCOURSE_DATABASE_URL": "postgresql://u:secret@h/d",
+        "MIDCOURSE_HOME": str(tmp_path),
+        "MIDCOURSE_LAUNCHER": "docker",
+        "MIDCOURSE_HOST": "172.17.0.1",
+    }
+    settings = Settings.read(environ)
+    inherited = {"WANDB_API_KEY": "k", "WANDB_BASE_URL": "http://wandb.lab", "PATH": "/bin"}
+    assert settings.helper_environment == inherited
+    assert settings.wandb_url == "http://wandb.lab"
+    assert Settings.read({}).wandb_url == "https://api.wandb.ai"
+
+
 def test_trainers_get_the_environment_but_what_is_ours():
     environ = {
         "WANDB_API_KEY": "k",
@@ -66,6 +111,22 @@ def test_trainers_get_the_environment_but_what_is_ours():
     settings = Settings.read(environ)
     assert settings.trainer_environment == {"WANDB_API_KEY": "k", "PATH": "/bin"}
     assert "secret" not in repr(settings)
+
+
+def test_tags_steer_nothing_unless_it_is_said_what():
+    assert Settings.read({}).tag_verbs == frozenset()
+    settings = Settings.read({"MIDCOURSE_TAG_VERBS": " Pause, set", "MIDCOURSE_TAG_SECONDS": "2"})
+    assert settings.tag_verbs == {"pause", "set"}
+    assert settings.tag_seconds == 2
+
+
+def test_who_talks_to_wandb_gets_the_environment_but_what_is_ours():
+    environ = {"WANDB_API_KEY": "k", "HTTPS_PROXY": "p", "MIDCOURSE_DATABASE_URL": "sqlite://"}
+    settings = Settings.read(
+        environ | {"MIDCOURSE_LAUNCHER": "docker", "MIDCOURSE_HOST": "0.0.0.0"}
+    )
+    assert settings.helper_environment == {"WANDB_API_KEY": "k", "HTTPS_PROXY": "p"}
+    assert "'k'" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from trainer.config import Config
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
-VARIABLE = re.compile(r"(MIDCOURSE|WANDB)_[A-Z_]*[A-Z]|PORT|CONFIG|EXIT")
+VARIABLE = re.compile(r"(MIDCOURSE|WANDB)_[A-Z_]*[A-Z]|PORT|CONFIG|EXIT|WANDB")
 
 
 def test_the_parameters_page_is_current():
@@ -63,12 +63,12 @@ def test_every_environment_variable_is_documented():
 def variables_in_code() -> set[str]:
     """Names of environment variables that stand as strings in the code, or in the Makefile."""
     found = set(re.findall(r"^([A-Z]+) \?=", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for folder in ("midcourse", "control_api", "trainer", "scripts"):
+    for folder in ("midcourse", "control_api", "dashboards", "trainer", "scripts"):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found |= {node.value} if VARIABLE.fullmatch(node.value) else set()
-    assert {"MIDCOURSE_HOME", "WANDB_MODE", "PORT", "CONFIG", "EXIT", "PYTHON"} <= found
+    assert {"MIDCOURSE_HOME", "WANDB_MODE", "PORT", "CONFIG", "EXIT", "PYTHON", "WANDB"} <= found
     return found
 
 

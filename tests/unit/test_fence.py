@@ -189,7 +189,7 @@ def test_two_trackers_of_a_run_send_nothing_twice(paths: RunPaths) -> None:
         )
 
     old = look(first, Fence.take(paths.tracking / "fence", 0), [True])
-    old._take_new()
+    old._reading.take_new()
     sent = len(first.rows)
     new = look(second, Fence.take(paths.tracking / "fence", 0), [True])
     log.append(metrics(2, loss=1.0), metrics(3, loss=1.0))

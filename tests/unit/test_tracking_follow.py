@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tracked_runs import checkpoint, done, lr_set, media, metrics, started, status
+from tracked_runs import RUN, checkpoint, done, lr_set, media, metrics, started, status
 
 from midcourse.contract.checkpoints import CheckpointReason
 from midcourse.contract.commands import Fork, Pause, Reinitialise, Revert, SetParameters, Undo
+from midcourse.contract.datasets import Dataset
 from midcourse.contract.media import Bars, Table
 from midcourse.contract.receipts import CommandState
-from midcourse.contract.records import CheckpointDeleted, LogRecord, Notice
+from midcourse.contract.records import CheckpointDeleted, DatasetUsed, LogRecord, Notice
 from midcourse.contract.runs import Origin, RunStatus
 from midcourse.tracking.follow import Follower
 from midcourse.tracking.interventions import COLUMNS, nested
+from midcourse.tracking.marked_curve import CHART, MarkedCurve
 from midcourse.tracking.tracker import RecordingTracker
 
 
@@ -339,24 +341,87 @@ def test_best_values_and_where_they_were_reached() -> None:
     }
 
 
-def test_the_best_and_the_last_checkpoint_are_kept() -> None:
+def test_the_shelf_follows_the_log() -> None:
     follower = Follower(lambda _: RecordingTracker())
     follower.feed(
         [
             started(),
             checkpoint(-1, reason=CheckpointReason.INITIAL),
-            checkpoint(10, best=True),
+            checkpoint(10),
             checkpoint(20, best=True),
             checkpoint(30, best=True),
             checkpoint(40),
             CheckpointDeleted(at=checkpoint(10).at, name="step-30"),
+            done(1, 41, Undo(child="rchild"), after={"run": "rchild", "checkpoint": "step-10"}),
         ]
     )
-    kept = [(record.name, aliases) for record, aliases in follower.best_and_last()]
-    assert kept == [("step-20", ["step-20", "best"]), ("step-40", ["step-40", "latest"])]
-    follower.feed([checkpoint(50, best=True)])
-    [(record, aliases)] = follower.best_and_last()
-    assert (record.name, aliases) == ("step-50", ["step-50", "best", "latest"])
+    kept = [(each.record.name, each.aliases) for each in follower.shelf.at_the_end()]
+    assert kept == [
+        ("step-10", ("step-10",)),
+        ("step-20", ("step-20", "best")),
+        ("step-40", ("step-40", "latest")),
+    ]
+
+
+def test_a_fork_uses_its_parents_checkpoint_and_every_run_its_data() -> None:
+    origin = Origin(run="rparent", checkpoint="step-500")
+    data = Dataset(name="digits", digest="0" * 64, samples=12, labels={"a": 5, "b": 7})
+    said = DatasetUsed(at=checkpoint(1).at, dataset=data)
+    tracker = follow([started(501, origin=origin), said, metrics(501, a=1.0), said])
+    assert tracker.origin == origin
+    assert tracker.dataset == data
+    assert tracker.about["dataset"] == {
+        "name": "digits",
+        "digest": "0" * 64,
+        "samples": 12,
+        "bytes": None,
+    }
+
+
+def test_the_loss_is_drawn_with_what_was_done_to_the_run() -> None:
+    log = [
+        started(),
+        *(metrics(step, train__loss=1.0 / (step + 1), train__batch_loss=9.0) for step in range(4)),
+        lr_set(1, 3, 0.1, 0.01),
+        *(metrics(step, train__loss=0.1) for step in range(4, 6)),
+        done(2, 5, Pause(), state=CommandState.REJECTED, reason="no"),
+        status(RunStatus.FINISHED, 5),
+    ]
+    tracker = follow(log)
+    charts = {row.step: row.media[CHART] for row in tracker.rows if CHART in row.media}
+    assert sorted(charts) == [3, 5]
+    last = charts[5]
+    assert isinstance(last, MarkedCurve)
+    # The row that a chart stands in is not complete yet when it is drawn.
+    assert (last.metric, last.steps) == ("train/loss", [0, 1, 2, 3, 4])
+    assert [(mark.step, mark.label) for mark in last.marks] == [
+        (3, "1: optimizer.lr 0.1 \N{RIGHTWARDS ARROW} 0.01")
+    ]
+
+
+def test_people_are_alerted_of_what_needs_them() -> None:
+    by_policy = done(-1, 2, Pause())
+    by_policy = by_policy.model_copy(
+        update={"command": by_policy.command.model_copy(update={"actor": "policy:spike"})}
+    )
+    log = [started(), metrics(2, a=1.0), done(1, 1, Pause()), by_policy]
+    failed = status(RunStatus.FAILED, 2).model_copy(update={"reason": "CUDA out of memory"})
+    alerts = follow([*log, failed]).alerts
+    assert [(alert.kind, alert.title, alert.text) for alert in alerts] == [
+        ("pause", f"{RUN} is paused", "it diverges (at step 2, by policy:spike)."),
+        ("failed", f"{RUN} failed", "It failed at step 2: CUDA out of memory."),
+    ]
+    assert [alert.kind for alert in follow([*log[:2], status(RunStatus.STOPPED, 2)]).alerts] == [
+        "finished"
+    ]
+
+
+def test_what_must_have_arrived_is_counted() -> None:
+    follower = Follower(lambda _: RecordingTracker(first_position=2))
+    follower.feed([started(), *(metrics(step, a=1.0) for step in range(4))])
+    assert (follower.row_count, follower.last_position) == (3, 2)
+    follower.close()
+    assert (follower.row_count, follower.last_position) == (4, 3)
 
 
 def test_a_fork_says_where_it_comes_from() -> None:

@@ -21,11 +21,13 @@ def test_a_staged_checkpoint_outlives_its_original(tmp_path: Path) -> None:
     assert (staged / "state.safetensors").read_bytes() == b"3...."
 
 
-def test_staging_again_replaces_what_an_earlier_tracker_staged(tmp_path: Path) -> None:
+def test_staging_again_leaves_what_may_be_on_its_way_to_a_server(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path, RUN)
     put_checkpoint(paths, checkpoint(3))
-    (stage(paths, "step-3") / "torn").touch()
-    assert not (stage(paths, "step-3") / "torn").exists()
+    folders = [stage(paths, "step-3") for _ in range(3)]
+    assert [folder.name for folder in folders] == ["step-3", "step-3-2", "step-3-3"]
+    for folder in folders:
+        assert (folder / "state.safetensors").read_bytes() == b"3...."
 
 
 def test_files_are_copied_where_no_link_can_be_made(

@@ -1,6 +1,7 @@
 """The tracker's work on a log that grows, ends, tears, or goes on under another trainer."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +10,15 @@ from tracked_runs import RUN, checkpoint, lr_set, metrics, put_checkpoint, put_r
 
 from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.runs import RunStatus
+from midcourse.contract.runs import RunLabels, RunStatus, TrackingStatus
 from midcourse.journal import Journal
 from midcourse.replay.file import parse_journal
 from midcourse.runlog import RunLogWriter
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
+from midcourse.tracking.missing import Expected, Missing
 from midcourse.tracking.status import StatusBoard, read_status
 from midcourse.tracking.tracker import RecordingTracker
-from midcourse.tracking.work import Work
+from midcourse.tracking.work import LONGEST_RETRY_SECONDS, Work
 
 
 @pytest.fixture
@@ -182,3 +184,184 @@ def test_a_journal_that_cannot_be_kept_is_told_and_the_rest_is_shown(paths: RunP
     assert f"the journal is not kept: line 1 of {paths.journal} is damaged" in str(
         read_status(paths)
     )
+
+
+class Losing(RecordingTracker):
+    """A tracker to whose server only the first rows come; `again` begins where it broke off."""
+
+    def __init__(self, first_position: int = 0, *, arrive: int = 1000) -> None:
+        super().__init__(first_position)
+        self.arrive = arrive
+        self.online = True
+        self.stuck = False
+        self.left_for_another = False
+        self.cannot_ask = False
+
+    def is_stuck(self, position: int | None) -> bool:
+        return self.stuck
+
+    def leave(self) -> None:
+        self.left_for_another = True
+
+    def missing(self, expected: Expected) -> Missing:
+        if self.cannot_ask:
+            raise ConnectionError("no server")
+        if not self.online:
+            return Missing(rows=expected.rows, offline=True)
+        assert expected.last_position is not None
+        return Missing(rows=max(0, expected.last_position + 1 - self.arrive))
+
+
+class Server:
+    """Hands out trackers one after the other, as it goes."""
+
+    def __init__(self, paths: RunPaths, *trackers: RecordingTracker) -> None:
+        self.waiting = list(trackers)
+        self.paths = paths
+        self.clock = 0.0
+        self.is_there = False
+
+    def work(self, *acts: Callable[[], object]) -> TrackingStatus:
+        Work(
+            self.paths,
+            StatusBoard(self.paths, "online"),
+            lambda _: self.waiting.pop(0),
+            Trainer(*acts),
+            could_be_online=lambda: self.is_there,
+            wants_online=True,
+            clock=lambda: self.clock,
+        ).run()
+        told = read_status(self.paths)
+        assert told is not None
+        return told
+
+
+def finished_run(paths: RunPaths) -> None:
+    write(paths, started(), *(metrics(step, a=1.0) for step in range(5)))
+    write(paths, status(RunStatus.FINISHED, 4))
+
+
+def test_what_did_not_arrive_is_sent_again_from_the_log(paths: RunPaths) -> None:
+    finished_run(paths)
+    first, second = Losing(arrive=2), Losing(first_position=2)
+    told = Server(paths, first, second).work()
+    assert (told.state, told.left) == ("finished", 0)
+    assert steps(first) == [0, 1, 2, 3, 4]
+    assert steps(second) == [2, 3, 4]
+    assert "W&B had not got everything: 3 rows" in (told.error or "")
+
+
+def test_what_does_not_arrive_after_all_is_counted(paths: RunPaths) -> None:
+    finished_run(paths)
+    told = Server(paths, *(Losing(arrive=2) for _ in range(3))).work()
+    assert (told.state, told.left) == ("behind", 3)
+
+
+def test_a_server_that_cannot_be_asked_leaves_the_run_behind(paths: RunPaths) -> None:
+    finished_run(paths)
+    tracker = Losing()
+    tracker.cannot_ask = True
+    told = Server(paths, tracker).work()
+    assert (told.state, told.left) == ("behind", None)
+    assert "whether W&B has everything is not known: no server" in (told.error or "")
+
+
+def test_one_that_had_to_go_offline_is_behind_with_all_its_rows(paths: RunPaths) -> None:
+    finished_run(paths)
+    tracker = Losing()
+    tracker.online = False
+    told = Server(paths, tracker).work()
+    assert (told.state, told.left) == ("behind", 5)
+
+
+def test_one_that_had_to_go_offline_is_sent_at_the_end_where_the_server_is_back(
+    paths: RunPaths,
+) -> None:
+    finished_run(paths)
+    offline, online = Losing(), Losing()
+    offline.online = False
+    server = Server(paths, offline, online)
+    server.is_there = True
+    told = server.work()
+    assert (told.state, told.left) == ("finished", 0)
+    assert steps(online) == [0, 1, 2, 3, 4]
+
+
+def test_one_that_had_to_go_offline_goes_online_once_the_server_is_back(paths: RunPaths) -> None:
+    offline, online = Losing(), Losing()
+    offline.online, online.publishes_live = False, True
+    server = Server(paths, offline, online)
+
+    def pass_time(is_there: bool) -> None:
+        server.clock += LONGEST_RETRY_SECONDS
+        server.is_there = is_there
+
+    server.work(
+        lambda: write(paths, started(), metrics(0, a=1.0), metrics(1, a=1.0)),
+        lambda: None,
+        lambda: pass_time(False),
+        lambda: pytest.fail("left too early") if offline.left_for_another else None,
+        lambda: pass_time(True),
+        lambda: None,
+        lambda: write(paths, metrics(2, a=1.0), status(RunStatus.FINISHED, 2)),
+    )
+    assert offline.left_for_another
+    assert steps(online) == [0, 1, 2]
+
+
+def test_a_stuck_tracker_is_replaced_while_the_run_goes_on(paths: RunPaths) -> None:
+    first, second = Losing(), Losing(first_position=1)
+    told = Server(paths, first, second).work(
+        lambda: write(paths, started(), metrics(0, a=1.0), metrics(1, a=1.0)),
+        lambda: setattr(first, "stuck", True),
+        lambda: None,
+        lambda: write(paths, metrics(2, a=1.0), status(RunStatus.FINISHED, 2)),
+    )
+    assert first.left_for_another
+    assert first.status is None
+    assert steps(second) == [1, 2]
+    assert told.state == "finished"
+
+
+def test_labels_are_shown_when_they_change(paths: RunPaths) -> None:
+    tracker = RecordingTracker()
+    labels = RunLabels(name="first", tags=["a"], notes="look")
+    Work(
+        paths,
+        StatusBoard(paths, "online"),
+        lambda _: tracker,
+        Trainer(
+            lambda: write(paths, started(), metrics(0, a=1.0)),
+            lambda: paths.labels.write_text(labels.to_json()),
+            lambda: None,
+        ),
+    ).run()
+    assert tracker.labels == labels
+
+
+def test_a_tracker_that_cannot_let_go_while_the_run_goes_on_is_started_again(
+    paths: RunPaths,
+) -> None:
+    """To give up is for the end: whoever gives up is not started again."""
+    ended: list[str] = []
+    over = threading.Event()
+
+    class Hanging(Losing):
+        def leave(self) -> None:
+            assert over.wait(60.0), "nobody ends the process"
+
+    stuck = Hanging()
+    stuck.stuck = True
+    Work(
+        paths,
+        StatusBoard(paths, "online"),
+        lambda _: stuck if not ended else RecordingTracker(),
+        Trainer(
+            lambda: write(paths, started(), metrics(0, a=1.0), metrics(1, a=1.0)),
+            lambda: None,
+        ),
+        give_up=lambda: ended.append("gave up"),
+        start_over=lambda: (ended.append("started over"), over.set()),  # type: ignore[arg-type, func-returns-value]
+        finish_seconds=0.05,
+    ).run()
+    assert ended[0] == "started over"

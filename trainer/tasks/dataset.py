@@ -1,5 +1,7 @@
 """Labelled pictures in memory, and the registry of data sets."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,8 @@ class Dataset:
     mean: Tensor
     """[C, 1, 1] Of each channel over the training pictures, on a scale of 0 to 1; so is `std`."""
     std: Tensor
+    digest: str
+    """sha256 over classes, pictures and labels, in hexadecimal."""
 
     @classmethod
     def of(
@@ -55,7 +59,8 @@ class Dataset:
         if train[0].shape[1:] != test[0].shape[1:]:
             raise ValueError(f"the training and test pictures of {name} differ in shape")
         mean, std = _channel_statistics(train[0])
-        return cls(name, tuple(classes), *train, *test, mean, std)
+        digest = _digest(classes, (*train, *test))
+        return cls(name, tuple(classes), *train, *test, mean, std, digest)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -128,6 +133,14 @@ def _check_part(what: str, images: Tensor, labels: Tensor, classes: int) -> None
         raise ValueError(f"{what} has no pictures")
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise ValueError(f"{what} has a label outside its {classes} classes")
+
+
+def _digest(classes: Sequence[str], parts: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(list(classes)).encode())
+    for part in parts:
+        digest.update(f"{part.dtype} {list(part.shape)}".encode())
+        digest.update(part.cpu().contiguous().numpy().view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

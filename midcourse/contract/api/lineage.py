@@ -27,7 +27,7 @@ class BranchPoint(Record):
     run: RunId
     """The run that has the checkpoint; after an undo it may be an older one than the parent."""
     checkpoint: CheckpointName | None
-    """Null while it is still being taken."""
+    """Null while it is still being taken, or fetched from W&B."""
     step: int | None
     """The last step that the branch shares with that run; -1: it begins before step 0."""
     changes: Changes

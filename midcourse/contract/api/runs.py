@@ -115,7 +115,7 @@ class OriginView(Record):
 
     run: RunId
     checkpoint: CheckpointName | None
-    """Null while the checkpoint is still being taken (a fork from `now`)."""
+    """Null while it is still being taken (a fork from `now`), or fetched from W&B."""
     changes: Changes
     warm_start: bool
     """Its configuration was edited: weights are kept by name and shape, the others are new."""
@@ -150,6 +150,9 @@ class RunView(Record):
     archived_at: Moment | None
     config: dict[str, JsonValue]
     origin: OriginView | None
+    source: str | None
+    """Where it comes from in W&B. Of a fork from there: which checkpoint it was asked to start
+    from, `entity/project/run@best`. Of an imported run: that run, `entity/project/run`."""
     replay: RunId | None
     """The run whose journal it is fed, where it is a replay."""
     step: int | None

@@ -1,0 +1,91 @@
+"""What runs were made with and steered to, as flat names that can be compared."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from pydantic import JsonValue
+
+from dashboards.panels import Column
+from dashboards.records import Run
+from midcourse.contract.directions import direction
+
+MOST_COLUMNS: Final = 8
+"""More axes than this nobody reads."""
+
+
+def flat(config: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
+    """`{"optimizer": {"lr": 1}}` as `{"optimizer.lr": 1}`; lists stay whole."""
+    result: dict[str, JsonValue] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value
+    return result
+
+
+def config_of(run: Run) -> dict[str, JsonValue]:
+    """A run's configuration by dotted name, with its seed."""
+    return {"seed": run.file.seed} | flat(run.config)
+
+
+def same(one: JsonValue, other: JsonValue) -> bool:
+    """Whether two settings are the same; True and 1 are not."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def differing(settings: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    """The names whose values are not the same in all, or that not all have; in order."""
+    names = sorted({name for each in settings for name in each})
+    return [
+        name
+        for name in names
+        if any(name not in each or not same(each[name], settings[0].get(name)) for each in settings)
+    ]
+
+
+def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
+    """What the runs differ in and an axis can show: numbers and words, `MOST_COLUMNS` at most.
+
+    A live parameter counts as it was last, in place of what the configuration says of it.
+    """
+    parameters = [run.values for run in runs]
+    steered = {name for values in parameters for name in values}
+    columns = [Column(source="parameter", name=name) for name in differing(parameters)] + [
+        Column(source="config", name=name)
+        for name in differing([config_of(run) for run in runs])
+        if name not in steered
+    ]
+    shown = [column for column in columns if _fits_an_axis(_values(column, runs))]
+    return shown[:MOST_COLUMNS]
+
+
+def value_of(column: Column, run: Run) -> JsonValue:
+    """What a run has in a column; None where it has nothing."""
+    match column.source:
+        case "config":
+            return config_of(run).get(column.name)
+        case "parameter":
+            return run.values.get(column.name)
+        case "metric":
+            return metric_value(run, column.name)
+
+
+def metric_value(run: Run, metric: str) -> float | None:
+    """The best value of a metric, or the last where its name tells no direction."""
+    series = run.series.get(metric)
+    if series is None:
+        return None
+    best = run.best(metric)
+    if direction(metric):
+        return None if best is None else best.value
+    return series.last
+
+
+def _values(column: Column, runs: Iterable[Run]) -> list[JsonValue]:
+    return [value for run in runs if (value := value_of(column, run)) is not None]
+
+
+def _fits_an_axis(values: Sequence[JsonValue]) -> bool:
+    return bool(values) and all(isinstance(value, bool | int | float | str) for value in values)
