@@ -22,6 +22,8 @@ from midcourse.tracking.wandb_tracker import Fork, WandbTracker
 NO_FORKS: Final = "this W&B server forks no runs, so the run is linked to its parent"
 PARENT_SECONDS: Final = 20.0
 """How long a native fork waits for its parent's rows to be at the server."""
+COPY_SECONDS: Final = 5.0
+"""How long a server may take to show a fork with its parent's rows."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Opening:
     def _can_fork(self, origin: Origin, entity: str) -> bool:
         """Whether the parent's rows are at the server up to the fork: it copies them once."""
         step = checkpoint_step(origin.checkpoint)
-        return step != BEFORE_FIRST_STEP and self._at_server(origin.run, entity).reaches(step)
+        parent = self._at_server(origin.run, entity)
+        return step != BEFORE_FIRST_STEP and parent.reaches(step, PARENT_SECONDS)
 
     def _at_server(self, run_id: str, entity: str) -> "RunAtServer":
         return RunAtServer(Remote(self.settings, entity, self.settings.project, run_id))
@@ -135,10 +138,10 @@ class RunAtServer:
             return None
         return "native" if (config.get("midcourse") or {}).get("fork") == "native" else "linked"
 
-    def reaches(self, step: int) -> bool:
-        """Whether its rows up to this step are there; waits a while for one that still trains."""
+    def reaches(self, step: int, seconds: float) -> bool:
+        """Whether its rows up to this step are there; waits so long for them, if it is there."""
         waited, pause = 0.0, 0.5
-        while (last := self._last_position()) is not None and waited < PARENT_SECONDS:
+        while (last := self._last_position()) is not None and waited < seconds:
             if last >= step:
                 return True
             time.sleep(pause)
@@ -147,7 +150,8 @@ class RunAtServer:
 
     def fork_made(self, origin: Origin) -> Fork:
         """How it was begun: a server that does not know of forks makes an empty run."""
-        return "native" if self.reaches(checkpoint_step(origin.checkpoint)) else "linked"
+        is_copied = self.reaches(checkpoint_step(origin.checkpoint), COPY_SECONDS)
+        return "native" if is_copied else "linked"
 
     def _last_position(self) -> int | None:
         try:
