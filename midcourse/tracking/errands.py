@@ -9,11 +9,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from midcourse.contract.errors import first_line
+from midcourse.contract.errors import MidcourseError, first_line
 
 Attempt = Callable[[], bool]
-"""Tries once. True: it is done. False: not yet, try again later. Raises: the same, with a reason.
+"""Tries once. True: it is done. False: not yet, try again later. Raises: the same, with a reason;
+`NeverDone`: there is no use in trying again.
 """
+
+
+class NeverDone(MidcourseError):
+    """An errand that no later attempt will do either."""
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Errands:
         self._clock = clock
         self._changed = threading.Condition()
         self._open: deque[_Errand] = deque()
+        self._given_up: list[_Errand] = []
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -76,19 +82,25 @@ class Errands:
             self._closed = True
             self._changed.notify_all()
             return [
-                f"{errand.what}: {errand.reason or 'it was not there yet'}" for errand in self._open
+                f"{errand.what}: {errand.reason or 'it was not there yet'}"
+                for errand in (*self._given_up, *self._open)
             ]
 
     def _work(self) -> None:
         while (errand := self._next()) is not None:
+            never = False
             try:
                 done, errand.reason = errand.attempt(), None
+            except NeverDone as error:
+                done, never, errand.reason = False, True, first_line(error)
             except Exception as error:  # an outage, a refusal: SDKs raise many kinds
                 done, errand.reason = False, first_line(error)
             with self._changed:
                 errand.due = self._clock() + self._pause
-                if done:
+                if done or never:
                     self._open.remove(errand)
+                if never:
+                    self._given_up.append(errand)
                 self._changed.notify_all()
 
     def _next(self) -> _Errand | None:

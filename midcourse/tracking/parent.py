@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from midcourse.contract.imported import ImportedRun
 from midcourse.contract.paths import RunPaths
+from midcourse.tracking.errands import NeverDone
+from midcourse.tracking.keepsakes import staging_folder
 from midcourse.tracking.wandb_remote import Remote
 
 
@@ -28,9 +30,16 @@ class ParentCheckpoint:
         self._publisher: subprocess.Popen[bytes] | None = None
 
     def is_used_by(self, run: Any) -> bool:
-        """Declare it as used by a run of the SDK; False where it is not there yet."""
+        """Declare it as used by a run of the SDK; False where it is not there yet.
+
+        Raises:
+            NeverDone: it is neither there nor on disk, from where it could be published.
+        """
         imported = self._imported_as()
+        is_lost = self._is_lost()  # first: what is being published may leave the disk meanwhile
         if imported is None and not self._remote.has_checkpoint(self._checkpoint):
+            if is_lost:
+                raise NeverDone("retention removed it before it was published")
             self._have_it_published()
             return False
         path = imported or self._remote.checkpoint_path(self._checkpoint)
@@ -45,6 +54,16 @@ class ParentCheckpoint:
             return None
         return imported.artifacts.get(self._checkpoint)
 
+    def _was_trained_here(self) -> bool:
+        return self._paths.run_log.exists()
+
+    def _is_lost(self) -> bool:
+        on_disk = self._paths.checkpoint(self._checkpoint).exists()
+        staged = staging_folder(self._paths)
+        names = (self._checkpoint, f"{self._checkpoint}-*")  # the latter where it is staged again
+        being_published = any(any(staged.glob(name)) for name in names)
+        return self._was_trained_here() and not on_disk and not being_published
+
     def _have_it_published(self) -> None:
         """Start the parent's tracker once more: its own may have ended before the fork was made.
 
@@ -52,8 +71,8 @@ class ParentCheckpoint:
         """
         if self._publisher is not None and self._publisher.poll() is None:
             return
-        if not self._paths.run_log.exists():
-            return  # it was trained elsewhere
+        if not self._was_trained_here():
+            return
         with self._paths.tracking_log.open("ab") as log:
             self._publisher = subprocess.Popen(
                 [

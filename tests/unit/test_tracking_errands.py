@@ -2,7 +2,7 @@
 
 import threading
 
-from midcourse.tracking.errands import Errands
+from midcourse.tracking.errands import Errands, NeverDone
 
 
 def test_an_errand_is_tried_until_it_is_done() -> None:
@@ -35,6 +35,18 @@ def test_what_is_not_done_in_time_is_told_with_its_reason() -> None:
     errands.add("another", lambda: False)
     told = errands.finish(0.2)
     assert told == ["a link: no server", "another: it was not there yet"]
+
+
+def test_what_can_never_be_done_is_tried_once_told_and_does_not_keep_the_end_waiting() -> None:
+    errands, tries = Errands(pause_seconds=0.0), []
+
+    def attempt() -> bool:
+        tries.append(1)
+        raise NeverDone("it is gone")
+
+    errands.add("a link", attempt)
+    assert errands.finish(30.0) == ["a link: it is gone"]
+    assert len(tries) == 1
 
 
 def test_one_that_hangs_does_not_keep_the_end_waiting() -> None:
