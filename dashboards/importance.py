@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboards.comparing import metric_value, value_of
 from dashboards.panels import Column
 from dashboards.records import Run
-from dashboards.settings import metric_value, value_of
 
 FEWEST_RUNS: Final = 4
 """Three runs are in some order by chance alone one time in three."""

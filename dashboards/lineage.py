@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboards.comparing import metric_value
 from dashboards.records import Run
-from dashboards.settings import metric_value
 from dashboards.words import changes, number
 
 

@@ -7,6 +7,8 @@ import pytest
 
 _MARKS_OF_A_MODULE = ("Bench", "database_url")
 """Names whose presence in a module says that its tests have a database."""
+_MARKS_OF_A_TEST = {"make_bench", "home_with_database"}
+"""Fixtures whose use says the same of a test."""
 
 
 def pytest_configure(config):
@@ -20,8 +22,9 @@ def pytest_unconfigure(config):
 
 
 def pytest_generate_tests(metafunc):
-    has_bench = "make_bench" in metafunc.fixturenames
-    if not has_bench and not any(hasattr(metafunc.module, name) for name in _MARKS_OF_A_MODULE):
+    of_test = not _MARKS_OF_A_TEST.isdisjoint(metafunc.fixturenames)
+    of_module = any(hasattr(metafunc.module, name) for name in _MARKS_OF_A_MODULE)
+    if not of_test and not of_module:
         return
     only = metafunc.definition.get_closest_marker("only_on")
     kinds = only.args if only else databases.KINDS
@@ -42,3 +45,13 @@ def database_kind(request):
     made = databases.begin(kind)
     yield kind
     made.close()
+
+
+@pytest.fixture
+def server():
+    """A stand-in for W&B's server, in which nothing may go wrong."""
+    from wandb_server.server import wandb_server  # few need what it loads
+
+    with wandb_server() as server:
+        yield server
+        assert server.errors == []

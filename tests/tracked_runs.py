@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from midcourse.contract.base import Scalar
+from midcourse.contract.base import Record, Scalar
 from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.checkpoints import (
     CheckpointReason,
@@ -26,6 +26,7 @@ from midcourse.contract.records import (
     StatusChanged,
 )
 from midcourse.contract.runs import Origin, RunFile, RunStatus
+from midcourse.runlog import RunLogWriter
 
 RUN = "r2345678x"
 BEGIN = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -184,3 +185,11 @@ def put_checkpoint(paths: RunPaths, written: CheckpointWritten) -> Path:
     )
     (folder / "manifest.json").write_text(manifest.to_json())
     return folder
+
+
+def write(paths: RunPaths, *records: Record) -> int:
+    """Append to a run's log; its size after."""
+    log = RunLogWriter(paths.run_log)
+    log.append(*records)
+    log.close()
+    return log.size

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from dashboards.comparing import value_of
 from dashboards.html.scales import Scale, scale_over
 from dashboards.html.source import Source
 from dashboards.panels import Column, ParallelCoordinates
-from dashboards.settings import value_of
 from dashboards.words import number, plain
 
 WIDTH, HEIGHT = 1160, 300

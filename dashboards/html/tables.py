@@ -6,10 +6,10 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from dashboards.comparing import config_of, differing
 from dashboards.html.source import Source
 from dashboards.panels import ConfigDifference, Rows, TableOf
 from dashboards.records import Run
-from dashboards.settings import config_of, differing
 from dashboards.words import number, plain
 from midcourse.contract.interventions import TABLE
 from midcourse.contract.media import Table

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dashboards.comparing import columns_to_compare, metric_value
 from dashboards.metric_places import Place, main_metric
 from dashboards.pages.prose import WHAT_A_STEP_IS, WHAT_MIDCOURSE_IS, faults_of, page_runs
 from dashboards.pages.sections import curves, examples, interventions, per_class, system
@@ -17,7 +18,6 @@ from dashboards.panels import (
     Section,
 )
 from dashboards.records import Run, metric_names
-from dashboards.settings import columns_to_compare, metric_value
 from dashboards.words import counted, number
 from midcourse.contract.directions import direction
 

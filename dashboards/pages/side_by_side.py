@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from dashboards.comparing import metric_value
 from dashboards.metric_places import main_metric
 from dashboards.records import Run, metric_names
-from dashboards.settings import metric_value
 from midcourse.contract.directions import direction
 
 MOST_RUNS: Final = 12

@@ -19,7 +19,7 @@ from midcourse.cli.printing import show_record, value
 from midcourse.cli.program import command_option, image_option
 from midcourse.cli.receipts import tell_command
 from midcourse.cli.set import CHANGE
-from midcourse.cli.values import nested, parse_changes
+from midcourse.cli.values import config_from, parse_changes
 from midcourse.client.waiting import NOT_BEGUN
 from midcourse.contract.api.branches import ForkPreview
 from midcourse.contract.api.runs import RunView
@@ -79,7 +79,7 @@ def fork(
     client = said.client
     wanted: dict[str, Any] = {
         "changes": parse_changes(changes),
-        "config": nested(parse_changes(edits)),
+        "config": config_from(parse_changes(edits)),
         "name": name,
     }
     if "/" in run:

@@ -143,6 +143,15 @@ class RunName(click.ParamType):  # type: ignore[type-arg]
 RUN = RunName()
 
 
+def home_option(function: F) -> F:
+    """`--home`, as the argument `home`."""
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False),
+        help="The folder of all runs; MIDCOURSE_HOME, or .midcourse, without it.",
+    )(function)
+
+
 def run_argument(function: F) -> F:
     """The argument RUN."""
     return click.argument("run", type=RUN, metavar="RUN")(function)

@@ -2,7 +2,7 @@
 
 import click
 
-from midcourse.cli.options import Common, common
+from midcourse.cli.options import Common, common, home_option
 from midcourse.cli.printing import clock, show_record, show_table, size
 from midcourse.cli.programs import become, home_folder
 
@@ -11,11 +11,7 @@ PROGRAM = "midcourse.tracking.sync"
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option(
-    "--home",
-    type=click.Path(file_okay=False),
-    help="The folder of all runs; MIDCOURSE_HOME, or .midcourse, without it.",
-)
+@home_option
 @click.option("--server", is_flag=True, help="Have the control API send, and say what is left.")
 @click.option("--all", "everything", is_flag=True, help="Ask about those that were sent, too.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")

@@ -2,7 +2,7 @@
 
 import click
 
-from midcourse.cli.options import Common, common
+from midcourse.cli.options import Common, common, home_option
 from midcourse.cli.programs import become, home_folder
 
 PROGRAM = "midcourse.tracking.tensorboard"
@@ -10,11 +10,7 @@ PROGRAM = "midcourse.tracking.tensorboard"
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option(
-    "--home",
-    type=click.Path(file_okay=False),
-    help="The folder of all runs; MIDCOURSE_HOME, or .midcourse, without it.",
-)
+@home_option
 @click.option(
     "--logdir",
     type=click.Path(file_okay=False),

@@ -91,7 +91,7 @@ def set_path(config: dict[str, Any], path: str, value: JsonValue) -> None:
     here[last] = value
 
 
-def nested(changes: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def config_from(changes: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """`{"model.hidden": 64}` as `{"model": {"hidden": 64}}`."""
     config: dict[str, JsonValue] = {}
     for path, value in changes.items():

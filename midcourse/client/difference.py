@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from midcourse.contract.api.runs import RunView
 from midcourse.contract.base import Record
+from midcourse.contract.dotted import flat
 from midcourse.contract.names import RunId
 
 Pair = tuple[JsonValue, JsonValue]
@@ -29,7 +30,7 @@ def difference(first: RunView, second: RunView) -> RunDifference:
     """Compare two runs."""
     return RunDifference(
         runs=(first.id, second.id),
-        config=_unequal(_flat(first.config), _flat(second.config)),
+        config=_unequal(flat(first.config), flat(second.config)),
         values=_unequal(first.values, second.values),
         metrics=_unequal(first.metrics, second.metrics),
         facts=_unequal(_facts(first), _facts(second)),
@@ -46,16 +47,6 @@ def _facts(run: RunView) -> dict[str, Any]:
         "from": f"{origin.run}@{origin.checkpoint}" if origin else None,
         "tags": ", ".join(run.tags) or None,
     }
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Pair]:

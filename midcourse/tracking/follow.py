@@ -6,7 +6,8 @@ from pydantic import JsonValue
 
 from midcourse.contract.commands import Fork, Revert, SetParameters, Undo
 from midcourse.contract.datasets import Dataset
-from midcourse.contract.interventions import headline
+from midcourse.contract.dotted import nested
+from midcourse.contract.interventions import MARKER, TABLE, curve_points, headline
 from midcourse.contract.names import checkpoint_step
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import (
@@ -23,13 +24,7 @@ from midcourse.contract.records import (
 from midcourse.contract.runs import ENDED, RunStatus
 from midcourse.tracking.alerts import Alert, alert_of_command, alert_of_status
 from midcourse.tracking.best import BestValues
-from midcourse.tracking.interventions import (
-    MARKER,
-    TABLE,
-    Interventions,
-    curve_points,
-    nested,
-)
+from midcourse.tracking.interventions import Interventions
 from midcourse.tracking.marked_curve import CHART, CurveKeeper
 from midcourse.tracking.rows import RowQueue
 from midcourse.tracking.shelf import Shelf
@@ -38,8 +33,6 @@ from midcourse.version import __version__
 
 CLOSING = ENDED | {RunStatus.INTERRUPTED, RunStatus.SUSPENDED}
 """Statuses after which the trainer's process says nothing more."""
-
-
 _FINAL = ENDED - {RunStatus.FAILED}
 """A failed run may be started again, once its program is mended."""
 

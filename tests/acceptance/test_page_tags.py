@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from served import CHECKOUT, Served, free_port, wait_for
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 pytestmark = pytest.mark.acceptance
 
@@ -31,12 +31,6 @@ run = wandb.Api(api_key=os.environ["WANDB_API_KEY"]).run(sys.argv[1])
 run.tags = [*run.tags, *sys.argv[2:]]
 run.update()
 """
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from databases import database_url
-from served import Served, alive, children, free_port, parent, wait_for, zombies
+from served import alive, children, free_port, parent, wait_for, zombies
 
 from control_api.attempts import begin_attempt
-from control_api.database import Database
 from control_api.lifecycle import get_run
 from control_api.tables import AttemptRow, LeaseRow
 from control_api.tokens import give_trainer_token
@@ -32,35 +30,6 @@ while not (folder / "code").exists():
     time.sleep(0.02)
 raise SystemExit(int((folder / "code").read_text()))
 """
-
-
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def database(home):
-    database = Database(database_url(home))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def serve(home):
-    servers, port = [], free_port()
-
-    def start(*arguments, port=port, **options):
-        servers.append(Served(home, port, *arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.die()
-    for run in (home / "runs").glob("*"):
-        (run / "finish").touch()
-        (run / "code").write_text("0")
 
 
 def submit(served):
@@ -145,7 +114,7 @@ def test_without_its_supervisor_nothing_keeps_the_port_but_trainers_go_on(serve,
 
 
 @pytest.mark.parametrize("of_group", [False, True], ids=["SIGTERM", "Ctrl-C"])
-def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_group):
+def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, of_group):
     """A long-poll of a trainer each; what was asked before the end is answered."""
     served = serve(MIDCOURSE_WORKERS="1")
     run = submit(served)
@@ -167,7 +136,7 @@ def test_hundreds_who_wait_are_let_go_with_an_answer(serve, database, home, of_g
         assert served.process.wait(30) == 0
         assert time.monotonic() - began < 10
         for each in waiting:
-            said = (home.parent / "api.log").read_text()[-3000:]
+            said = (served.home.parent / "api.log").read_text()[-3000:]
             assert json.load(each.getresponse()) == {"commands": []}, said
 
 
@@ -204,13 +173,13 @@ def test_an_answer_under_way_is_finished(serve, database):
 
 
 @pytest.mark.parametrize(("code", "told"), [(3, "with exit code 3"), (143, "with exit code 143")])
-def test_the_exit_code_of_a_trainer_outlives_its_reconciler(serve, database, home, code, told):
+def test_the_exit_code_of_a_trainer_outlives_its_reconciler(serve, database, code, told):
     served = serve(trainer=ENDS_AS_TOLD)
     run = submit(served)
     trainer = trainer_of(database, run)
     os.kill(served.child("midcourse-reconciler"), signal.SIGKILL)
     wait_for(lambda: parent(trainer), lambda found: found == served.process.pid)
-    (home / "runs" / run / "code").write_text(str(code))
+    (served.home / "runs" / run / "code").write_text(str(code))
     ended = wait_for(lambda: attempt_of(database, run), lambda row: row.ended_at is not None)
     assert (ended.exit_code, ended.reason) == (code, told)
     assert zombies(served.process.pid) == []

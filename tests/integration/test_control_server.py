@@ -10,12 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from databases import database_url
-from served import CHECKOUT, Served, free_port
+from served import CHECKOUT, free_port
 from sqlalchemy import select
 
 from control_api.columns import Base
-from control_api.database import Database
 from control_api.tables import AttemptRow
 
 
@@ -38,41 +36,19 @@ def trainer_of(database, run):
     raise AssertionError("no trainer was started")
 
 
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def database(home):
-    database = Database(database_url(home))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def serve(home, port):
-    servers = []
-
-    def start():
-        servers.append(Served(home, port))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.die()
-    for run in (home / "runs").glob("*"):
-        (run / "finish").touch()
-
-
-@pytest.fixture
-def port():
-    return free_port()
+def run_to_its_end(*arguments, **environ):
+    return subprocess.run(
+        [sys.executable, "-m", "control_api", *arguments],
+        cwd=CHECKOUT,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_soon_though_somebody_waits(home, serve, signal_number):
+def test_it_ends_soon_though_somebody_waits(serve, signal_number):
     served = serve()
     run = served.ask("POST", "/runs", json={"config": {}}).json()["id"]
     headers = {"Prefer": "wait=60"}
@@ -87,10 +63,10 @@ def test_it_ends_soon_though_somebody_waits(home, serve, signal_number):
     waiting.join()
 
 
-def test_trainers_outlive_the_api_and_are_adopted(home, serve):
+def test_trainers_outlive_the_api_and_are_adopted(serve):
     served = serve()
     run = served.ask("POST", "/runs", json={"config": {}, "experiment": "e"}).json()["id"]
-    log = home / "runs" / run / "runlog.jsonl"
+    log = served.home / "runs" / run / "runlog.jsonl"
     deadline = time.monotonic() + 30
     while not log.exists():
         assert time.monotonic() < deadline
@@ -101,28 +77,28 @@ def test_trainers_outlive_the_api_and_are_adopted(home, serve):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     again = serve()
-    (home / "runs" / run / "finish").touch()
+    (served.home / "runs" / run / "finish").touch()
     seen = again.until(f"/runs/{run}", lambda seen: seen["status"] == "finished")
     assert (seen["attempt"], seen["error"]) == (1, None)
     points = again.ask("GET", f"/runs/{run}/metrics").json()["metrics"]["loss"]["steps"]
     assert points == list(range(seen["step"] + 1))
 
 
-def test_no_secret_is_written_anywhere(home, serve, database):
+def test_no_secret_is_written_anywhere(serve, database):
     served = serve()
     run = served.ask("POST", "/runs", json={"config": {}}).json()["id"]
-    token = (home / "token").read_text().strip()
+    token = (served.home / "token").read_text().strip()
     pid = trainer_of(database, run)
     dump = everything_in(database)
     assert run in dump
     environ = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     (trainers,) = [line.partition("=")[2] for line in environ if "RUN_TOKEN" in line]
-    (home / "runs" / run / "finish").touch()
+    (served.home / "runs" / run / "finish").touch()
     served.until(f"/runs/{run}", lambda seen: seen["status"] == "finished")
     served.end()
-    printed = (home.parent / "api.log").read_text()
+    printed = (served.home.parent / "api.log").read_text()
     assert printed.count(token) == 1  # the greeting of the first start
-    files = [path for path in (home / "runs").rglob("*") if path.is_file()]
+    files = [path for path in (served.home / "runs").rglob("*") if path.is_file()]
     for secret in (token, trainers):
         assert secret not in dump
         assert all(secret.encode() not in path.read_bytes() for path in files)
@@ -151,15 +127,9 @@ def test_no_secret_is_written_anywhere(home, serve, database):
         ),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_sentence(home, port, environ, arguments, code, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "control_api", *arguments],
-        cwd=CHECKOUT,
-        env=os.environ | {"MIDCOURSE_HOME": str(home), "PORT": str(port)} | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_what_keeps_it_from_starting_is_one_sentence(tmp_path, environ, arguments, code, message):
+    environ = {"MIDCOURSE_HOME": str(tmp_path), "PORT": str(free_port())} | environ
+    done = run_to_its_end(*arguments, **environ)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -167,17 +137,10 @@ def test_what_keeps_it_from_starting_is_one_sentence(home, port, environ, argume
     assert code == 2 or len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.only_on("sqlite")
-def test_a_port_in_use_is_one_sentence(home, port):
-    with socket.create_server(("127.0.0.1", port)):
-        done = subprocess.run(
-            [sys.executable, "-m", "control_api", "--port", str(port)],
-            cwd=CHECKOUT,
-            env=os.environ | {"MIDCOURSE_HOME": str(home)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+def test_a_port_in_use_is_one_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_to_its_end("--port", str(port), MIDCOURSE_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith(f"Port {port} is in use; ")
     assert done.stderr.count("\n") == 1

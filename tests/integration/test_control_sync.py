@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from control_bench import Bench, metrics, status
@@ -15,25 +16,7 @@ from control_api.tables import SyncRow
 from midcourse.contract.runs import TrackingStatus
 
 KEY = "k" * 40
-
-TRACKER = """
-import json, os, sys, time
-from pathlib import Path
-folder = Path(sys.argv[1])
-home = folder.parent.parent
-with (home / "order").open("a") as order:
-    order.write(f"{folder.name} {os.environ['WANDB_MODE']} {os.environ['WANDB_API_KEY'][:3]}\\n")
-told = json.loads((home / "tracker.json").read_text()).get(folder.name, {})
-if "says" in told:
-    (folder / "tracking" / "new").write_text(json.dumps(told["says"]))
-    (folder / "tracking" / "new").replace(folder / "tracking" / "status.json")
-if told.get("hangs"):
-    (home / "pid").write_text(str(os.getpid()))
-    time.sleep(600)
-print("said on standard output")
-sys.exit(told.get("code", 0))
-"""
-"""Stands for `python -m midcourse.tracking`: notes its start, and does as the test says."""
+TRACKER = Path(__file__).parents[1] / "fake_tracker.py"
 
 
 class SyncBench(Bench):
@@ -41,11 +24,10 @@ class SyncBench(Bench):
 
     def __init__(self, home, **changes):
         home.mkdir(parents=True, exist_ok=True)
-        (home / "tracker.py").write_text(TRACKER)
         (home / "tracker.json").write_text("{}")
         environment = {"WANDB_API_KEY": KEY, "PATH": os.environ["PATH"]}
         usual = {
-            "sync_command": (sys.executable, str(home / "tracker.py")),
+            "sync_command": (sys.executable, str(TRACKER)),
             "helper_environment": environment,
             "trainer_folder": home,
         }
@@ -74,7 +56,7 @@ class SyncBench(Bench):
         told = json.loads((self.home / "tracker.json").read_text())
         told[trainer.run] = {"hangs": hangs, "code": code}
         if says:
-            told[trainer.run]["says"] = TrackingStatus(**says).model_dump(mode="json")
+            told[trainer.run]["says"] = [TrackingStatus(**says).model_dump(mode="json")]
         (self.home / "tracker.json").write_text(json.dumps(told))
 
     def until(self, condition):
@@ -217,8 +199,8 @@ def test_a_run_that_is_not_at_rest_any_more_is_left_alone(bench, what):
     if what == "resumed":
         assert bench.get(f"/runs/{run.run}")["status"] == "suspended"
     bench.tracker(run, hangs=True)
-    bench.until((bench.home / "pid").exists)
-    pid = int((bench.home / "pid").read_text())
+    bench.until((bench.home / "hangs").exists)
+    pid = int((bench.home / "hangs").read_text())
     if what == "resumed":
         bench.post(f"/runs/{run.run}/resume", expect=202)
     else:
@@ -232,8 +214,8 @@ def test_a_run_that_is_not_at_rest_any_more_is_left_alone(bench, what):
 def test_one_that_hangs_is_killed_and_tried_again(bench):
     run = bench.ended_run()
     bench.tracker(run, hangs=True)
-    bench.until((bench.home / "pid").exists)
-    pid = int((bench.home / "pid").read_text())
+    bench.until((bench.home / "hangs").exists)
+    pid = int((bench.home / "hangs").read_text())
     bench.clock += MOST_TIME
     entry = bench.until(lambda: (one := bench.entry(run)) and one["error"] and one)
     assert entry["error"] == "it was not done after 2 hours"
@@ -243,9 +225,9 @@ def test_one_that_hangs_is_killed_and_tried_again(bench):
 def test_the_next_reconciler_goes_on_where_one_was_killed(bench, tmp_path):
     run = bench.ended_run()
     bench.tracker(run, hangs=True)
-    bench.until((bench.home / "pid").exists)
+    bench.until((bench.home / "hangs").exists)
     bench.reconciler.stop()
-    assert is_gone(int((bench.home / "pid").read_text()))
+    assert is_gone(int((bench.home / "hangs").read_text()))
     assert bench.get("/sync")["sending"] == run.run, "nobody could say otherwise"
     bench.tracker(run, **SENT)
     bench.reconciler = type(bench.reconciler)(

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import shown_runs as s
 import tiny_run
-from wandb_server.server import wandb_server
 
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import Origin, TrackingStatus
@@ -19,13 +18,6 @@ from midcourse.contract.runs import Origin, TrackingStatus
 KEY = "key0123456789" * 5
 LIMIT = 120
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def server():
-    with wandb_server() as server:
-        yield server
-        assert server.errors == []
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from wandb_server.runs import Run
-from wandb_server.server import wandb_server
 
 from control_api.page_tags.sdk_process import PagesClosed, PagesTroubled, SdkProcess
 from midcourse.contract.pages import LookAtPages, MarkPage, Place
@@ -15,13 +14,6 @@ ROOT = Path(__file__).parents[2]
 KEY = "planted0123456789" * 4
 PLACE = Place(entity="lab", project="digits")
 PROGRAM = (sys.executable, "-m", "midcourse.tracking.page")
-
-
-@pytest.fixture
-def server():
-    with wandb_server() as server:
-        yield server
-        assert server.errors == []
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """Who looks at W&B's pages is a process of its own: what dies comes back, what hangs is ended."""
 
+import functools
 import os
 import signal
 import sys
 import time
 
 import pytest
-from databases import database_url
-from served import Served, alive, children, free_port, named, wait_for
+from served import alive, children, named, wait_for
 
-from control_api.database import Database
 from control_api.lease import TAGS_LEASE
 from control_api.lifecycle import get_run
 from control_api.tables import LeaseRow
@@ -19,32 +18,8 @@ SILENT = (sys.executable, "-c", "import sys; sys.stdin.read()")
 
 
 @pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def database(home):
-    database = Database(database_url(home))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def serve(home):
-    servers = []
-
-    def start(*arguments, **environ):
-        changes = {"page_command": SILENT}
-        servers.append(Served(home, free_port(), *arguments, changes=changes, **environ))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.die()
-    for run in (home / "runs").glob("*"):
-        (run / "finish").touch()
+def serve(serve):
+    return functools.partial(serve, changes={"page_command": SILENT})
 
 
 def put_on_a_page(served, database):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from control_bench import Bench
 from control_bench import status as ended
 from tracked_runs import lr_set, metrics, started, status
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
@@ -24,12 +24,6 @@ from midcourse.tracking.status import read_status
 ROOT = Path(__file__).parents[2]
 KEY = "key0123456789" * 5
 pytestmark = pytest.mark.only_on("sqlite")  # the database has no say in this
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as server:
-        yield server
 
 
 class Home:

@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 from arrival import LIMIT, Tracked, online, until
 from tracked_runs import metrics
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunStatus
 
 RUN_STEPS = 40
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

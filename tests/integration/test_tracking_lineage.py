@@ -1,25 +1,18 @@
 """What a run's page in W&B has beside its rows: lineage, forks, labels, alerts, the Stop button."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wandb
 from arrival import KEY, LIMIT, Tracked, online, until
 from tracked_runs import done, moment
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 from midcourse.contract.commands import Pause
 from midcourse.contract.imported import ImportedRun
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import CheckpointDeleted
 from midcourse.contract.runs import Origin, RunLabels, RunStatus
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as stand_in:
-        yield stand_in
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tracked_runs import (
     started,
     status,
 )
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 from midcourse.contract.base import Record
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFile, ImageFiles, Table
@@ -60,12 +60,6 @@ def log(paths: RunPaths) -> Iterator[RunLogWriter]:
     writer = RunLogWriter(paths.run_log)
     yield writer
     writer.close()
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as server:
-        yield server
 
 
 def say(log: RunLogWriter, *records: Record) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from wandb_server.server import WandbServer, wandb_server
+from wandb_server.server import WandbServer
 
 KEY = "key0123456789" * 5
 LIMIT = 120.0
@@ -30,13 +30,6 @@ for step in range(5):
     run.log({"loss": 1 / (step + 1)}, step=step)
 run.finish()
 """
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with wandb_server() as server:
-        yield server
-        assert server.errors == []
 
 
 @pytest.fixture

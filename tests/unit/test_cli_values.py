@@ -8,7 +8,7 @@ import click
 import pytest
 
 from midcourse.cli.values import (
-    nested,
+    config_from,
     parse_changes,
     parse_grid,
     parse_value,
@@ -103,7 +103,7 @@ def test_paths_go_through_objects_and_make_them() -> None:
     assert config == {"model": {"name": "cnn", "hidden": 64}, "seed": 0, "train": {"epochs": 3}}
     with pytest.raises(click.UsageError, match=re.escape("seed.x: seed is 0 there, and no object")):
         set_path(config, "seed.x", 1)
-    assert nested({"a.b": 1, "a.c": 2}) == {"a": {"b": 1, "c": 2}}
+    assert config_from({"a.b": 1, "a.c": 2}) == {"a": {"b": 1, "c": 2}}
 
 
 @pytest.mark.parametrize(

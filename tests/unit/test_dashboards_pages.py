@@ -12,13 +12,13 @@ import pytest
 import shown_runs as s
 import tracked_runs as t
 
+from dashboards.comparing import columns_to_compare, config_of, differing
 from dashboards.differences import metric_differences
 from dashboards.home import read_experiment, read_run
 from dashboards.importance import rank, spearman
 from dashboards.metric_places import Place, charts_of, main_metric, place_of
 from dashboards.pages import comparison, monitor, what_changed, workspace
 from dashboards.panels import Column, Page
-from dashboards.settings import columns_to_compare, config_of, differing, flat
 from midcourse.contract.names import Metric
 from midcourse.contract.records import Metrics, Notice
 from midcourse.contract.runs import Origin, RunStatus
@@ -206,7 +206,6 @@ def test_a_fork_from_before_the_first_step_is_compared_from_there(tmp_path):
 
 
 def test_settings_are_compared_by_dotted_name():
-    assert flat({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
     assert differing([{"a": 1, "b": 1}, {"a": True, "b": 1}]) == ["a"]
     assert differing([{"a": None}, {}]) == ["a"]
     assert differing([{"a": 1}]) == []

@@ -21,24 +21,7 @@ from midcourse.tracking.sync import _parser, main, sync
 from midcourse.tracking.unsent import Sending, in_order, look
 
 KEY = "k" * 40
-
-TRACKER = """
-import json, os, sys, time
-from pathlib import Path
-folder = Path(sys.argv[1])
-home = folder.parent.parent
-with (home / "order").open("a") as order:
-    order.write(f"{folder.name} {os.environ['WANDB_MODE']} {os.environ['WANDB_API_KEY'][:3]}\\n")
-told = json.loads((home / "tracker.json").read_text()).get(folder.name, {})
-for status in told.get("says", []):
-    (folder / "tracking" / "new").write_text(json.dumps(status))
-    (folder / "tracking" / "new").replace(folder / "tracking" / "status.json")
-if told.get("hangs"):
-    (home / "hangs").touch()
-    time.sleep(600)
-sys.exit(told.get("code", 0))
-"""
-"""Stands for `python -m midcourse.tracking`: notes its start, and does as the test says."""
+TRACKER = Path(__file__).parents[1] / "fake_tracker.py"
 
 
 class Home:
@@ -47,8 +30,6 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.told: dict[str, dict[str, Any]] = {}
-        self.program = folder / "tracker.py"
-        self.program.write_text(TRACKER)
 
     def run(
         self,
@@ -94,7 +75,7 @@ class Home:
         (self.folder / "tracker.json").write_text(json.dumps(self.told))
         options = _parser().parse_args([f"--home={self.folder}", *words])
         environ = {"WANDB_API_KEY": key, "WANDB_MODE": "offline"}
-        command = [sys.executable, str(self.program)]
+        command = [sys.executable, str(TRACKER)]
         return sync(options, environ, ended or threading.Event(), command)
 
     @property

@@ -22,20 +22,20 @@ from tracked_runs import (
     put_run,
     started,
     status,
+    write,
 )
 
 from midcourse.contract.base import Record
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFile, ImageFiles, Table
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunFile, RunStatus
-from midcourse.runlog import RunLogWriter
 from midcourse.tracking.home import NoSuchRun, choose, read_run, runs_of
 from midcourse.tracking.tensorboard.log_folder import FolderInUse, LogFolder, sole_writer
 from midcourse.tracking.tensorboard.markdown import MOST_ROWS, table, table_of
 from midcourse.tracking.tensorboard.names import clean, places
 from midcourse.tracking.tensorboard.picture import heat_map
 from midcourse.tracking.tensorboard.run_writer import MARK, RunWriter, read_mark
-from midcourse.tracking.tensorboard.tracker import flat
+from midcourse.tracking.tensorboard.tracker import _hyperparameters
 
 
 @pytest.fixture
@@ -43,13 +43,6 @@ def paths(tmp_path: Path) -> RunPaths:
     paths = RunPaths(tmp_path, RUN)
     put_run(paths)
     return paths
-
-
-def write(paths: RunPaths, *records: Record) -> int:
-    log = RunLogWriter(paths.run_log)
-    log.append(*records)
-    log.close()
-    return log.size
 
 
 def writer(paths: RunPaths, note: Callable[[str], None] = pytest.fail) -> RunWriter:
@@ -439,4 +432,4 @@ def test_of_very_many_classes_the_fullest_cells_are_told() -> None:
 
 def test_a_configuration_is_flattened() -> None:
     config: dict[str, Any] = {"a": {"b": {"c": 1}, "d": None, "e": {}}, "f": "x", "g": [1]}
-    assert flat(config) == {"a.b.c": 1, "a.e": "{}", "f": "x", "g": "[1]"}
+    assert _hyperparameters(config) == {"a.b.c": 1, "a.e": "{}", "f": "x", "g": "[1]"}

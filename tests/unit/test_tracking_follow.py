@@ -10,12 +10,12 @@ from tracked_runs import RUN, checkpoint, done, lr_set, media, metrics, started,
 from midcourse.contract.checkpoints import CheckpointReason
 from midcourse.contract.commands import Fork, Pause, Reinitialise, Revert, SetParameters, Undo
 from midcourse.contract.datasets import Dataset
+from midcourse.contract.interventions import COLUMNS
 from midcourse.contract.media import Bars, Table
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CheckpointDeleted, DatasetUsed, LogRecord, Notice
 from midcourse.contract.runs import Origin, RunStatus
 from midcourse.tracking.follow import Follower
-from midcourse.tracking.interventions import COLUMNS, nested
 from midcourse.tracking.marked_curve import CHART, MarkedCurve
 from midcourse.tracking.tracker import RecordingTracker
 
@@ -445,11 +445,6 @@ def test_a_run_that_never_started_opens_no_tracker() -> None:
     follower = Follower(lambda _: pytest.fail("opened"))
     follower.feed([Notice(at=checkpoint(1).at, message="the disk is full")])
     assert follower.close() is RunStatus.INTERRUPTED
-
-
-def test_parameter_names_become_nested_keys() -> None:
-    assert nested({"a.b.c": 1, "a.d": 2, "e": 3}) == {"a": {"b": {"c": 1}, "d": 2}, "e": 3}
-    assert nested({"a": 1, "a.b": 2}) == {"a": 1, "a.b": 2}
 
 
 def test_what_a_restarted_run_sets_again_is_what_it_is_shown_with() -> None:

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tracked_runs import RUN, checkpoint, lr_set, metrics, put_checkpoint, put_run, started, status
+from tracked_runs import (
+    RUN,
+    checkpoint,
+    lr_set,
+    metrics,
+    put_checkpoint,
+    put_run,
+    started,
+    status,
+    write,
+)
 
-from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunLabels, RunStatus, TrackingStatus
 from midcourse.journal import Journal
 from midcourse.replay.file import parse_journal
-from midcourse.runlog import RunLogWriter
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
 from midcourse.tracking.missing import Expected, Missing
 from midcourse.tracking.status import StatusBoard, read_status
@@ -26,14 +34,6 @@ def paths(tmp_path: Path) -> RunPaths:
     paths = RunPaths(tmp_path, RUN)
     put_run(paths)
     return paths
-
-
-def write(paths: RunPaths, *records: Record) -> int:
-    """Append records; the log's size after."""
-    log = RunLogWriter(paths.run_log)
-    log.append(*records)
-    log.close()
-    return log.size
 
 
 def work(

@@ -1,13 +1,14 @@
 """A run in TensorBoard: the tracker that turns rows into events."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
 from tensorboard.plugins.hparams import api_pb2
 
+from midcourse.contract.dotted import flat
 from midcourse.contract.media import Bars, ConfusionMatrix, ImageFiles, Media, Table
 from midcourse.contract.records import Started
 from midcourse.contract.runs import ENDED, RunStatus
@@ -49,7 +50,9 @@ class EventFileTracker(NullTracker):
         self._told_about: dict[str, JsonValue] | None = None
         self._summary: dict[str, JsonValue] = {}
         run = started.run
-        events.hyperparameters(self._moment, run.id, {**flat(run.config), "seed": run.seed})
+        events.hyperparameters(
+            self._moment, run.id, {**_hyperparameters(run.config), "seed": run.seed}
+        )
         events.text(self._step, self._moment, CONFIG, json_block(run.config))
 
     def describe(self, about: Mapping[str, JsonValue]) -> None:
@@ -117,18 +120,10 @@ class EventFileTracker(NullTracker):
                     self._events.text(*place, f"{name}/captions", captions)
 
 
-def flat(config: Mapping[str, JsonValue]) -> dict[str, bool | float | str]:
-    """`{"optimizer": {"lr": 1}}` as `{"optimizer.lr": 1}`; lists become JSON, null is left out."""
-    return dict(_leaves("", config))
-
-
-def _leaves(
-    prefix: str, config: Mapping[str, JsonValue]
-) -> Iterator[tuple[str, bool | float | str]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(f"{prefix}{name}.", value)
-        elif isinstance(value, bool | int | float | str):
-            yield f"{prefix}{name}", value
-        elif value is not None:
-            yield f"{prefix}{name}", json.dumps(value)
+def _hyperparameters(config: Mapping[str, JsonValue]) -> dict[str, bool | float | str]:
+    """By dotted name; lists become JSON, and null is left out, as TensorBoard has neither."""
+    return {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in flat(config).items()
+        if value is not None
+    }

@@ -1,4 +1,4 @@
-"""What runs were made with and steered to, as flat names that can be compared."""
+"""What of runs is compared: settings, live parameters and metrics, each by a dotted name."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,20 +9,10 @@ from pydantic import JsonValue
 from dashboards.panels import Column
 from dashboards.records import Run
 from midcourse.contract.directions import direction
+from midcourse.contract.dotted import flat
 
 MOST_COLUMNS: Final = 8
 """More axes than this nobody reads."""
-
-
-def flat(config: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
-    """`{"optimizer": {"lr": 1}}` as `{"optimizer.lr": 1}`; lists stay whole."""
-    result: dict[str, JsonValue] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            result |= flat(value, f"{prefix}{name}.")
-        else:
-            result[f"{prefix}{name}"] = value
-    return result
 
 
 def config_of(run: Run) -> dict[str, JsonValue]:
