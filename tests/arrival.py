@@ -6,8 +6,11 @@ What is expected is made by following the run log into memory, as any tracker is
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,20 @@ from midcourse.tracking.tracker import RecordingTracker, Row
 
 KEY = "key0123456789" * 5
 LIMIT = 240.0
+_ROOT = Path(__file__).parents[1]
+TRACKER = (sys.executable, "-P", "-m", "midcourse.tracking")
+
+_TRAINER = """
+import sys
+from pathlib import Path
+from midcourse.contract.paths import RunPaths
+from midcourse.tracking.supervisor import TrackerProcess
+
+tracker = TrackerProcess(RunPaths(Path(sys.argv[1]), sys.argv[2]))
+tracker.start()
+print(tracker._process.pid, flush=True)
+sys.stdin.read()
+"""
 
 
 def online(environment: Any, server: WandbServer) -> None:
@@ -216,3 +233,27 @@ class Tracked:
         assert {"latest", "best"} <= aliases
         assert [each.type for each in versions].count("journal") >= 1
         assert json.dumps(models[0].metadata)
+
+
+def send_by_hand(paths: RunPaths) -> None:
+    """As `midcourse sync` does."""
+    command = [*TRACKER, str(paths.folder)]
+    subprocess.run(command, check=True, cwd=_ROOT, env=_with_root())
+
+
+@contextmanager
+def trainer(paths: RunPaths) -> Iterator[int]:
+    """A process that has a tracker, and is killed in the end; the tracker's process id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _TRAINER, str(paths.home), paths.folder.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_with_root(),
+    ) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.kill()
+
+
+def _with_root() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(_ROOT)}

@@ -6,20 +6,20 @@ of them every row, medium, config value, summary value and artifact is compared 
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from arrival import LIMIT, Tracked, online, until
+from arrival import LIMIT, TRACKER, Tracked, online, send_by_hand, trainer, until
 from tracked_runs import metrics
 from wandb_server.server import WandbServer
 
-from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunStatus
+from midcourse.tracking.supervisor import EXIT_BEHIND
 
 RUN_STEPS = 40
+MANY = 200_000
 
 
 @pytest.fixture
@@ -140,6 +140,8 @@ def test_a_server_that_hangs_keeps_nothing_for_good(run: Tracked) -> None:
     hanging = run.server.faults.add("any", hang=True)
     train_and_end(run)
     assert tracker.finish(LIMIT).state == "behind"
+    assert tracker._process is not None
+    assert tracker._process.returncode == EXIT_BEHIND
     hanging.lift()
     send_by_hand(run.paths)
     run.assert_all_arrived()
@@ -215,47 +217,6 @@ def test_many_rows_at_the_end_all_arrive(run: Tracked) -> None:
     send_by_hand(run.paths)
     assert (run.status().state, run.status().left) == ("finished", 0)
     run.assert_all_arrived()
-
-
-MANY = 200_000
-TRACKER = [sys.executable, "-P", "-m", "midcourse.tracking"]
-ROOT = Path(__file__).parents[2]
-
-
-def send_by_hand(paths: RunPaths) -> None:
-    """As `midcourse sync` does."""
-    subprocess.run([*TRACKER, str(paths.folder)], check=True, cwd=ROOT, env=with_root())
-
-
-def with_root() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-TRAINER = """
-import sys
-from pathlib import Path
-from midcourse.contract.paths import RunPaths
-from midcourse.tracking.supervisor import TrackerProcess
-
-tracker = TrackerProcess(RunPaths(Path(sys.argv[1]), sys.argv[2]))
-tracker.start()
-print(tracker._process.pid, flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def trainer(paths: RunPaths) -> Iterator[int]:
-    """A process that has a tracker, and is killed in the end; the tracker's process id."""
-    with subprocess.Popen(
-        [sys.executable, "-c", TRAINER, str(paths.home), paths.folder.name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=with_root(),
-    ) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.kill()
 
 
 @contextmanager

@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from arrival import KEY, LIMIT, trainer, until
 from tracked_runs import (
     RUN,
     checkpoint,
@@ -34,10 +34,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import Origin, RunStatus, TrackingStatus
 from midcourse.runlog import RunLogWriter
 from midcourse.tracking.status import read_status
-from midcourse.tracking.supervisor import EXIT_BEHIND, TrackerProcess
-
-KEY = "key0123456789" * 5
-LIMIT = 120.0
+from midcourse.tracking.supervisor import TrackerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +62,6 @@ def log(paths: RunPaths) -> Iterator[RunLogWriter]:
 def say(log: RunLogWriter, *records: Record) -> None:
     log.append(*records)
     log.flush()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.02)
 
 
 def status_of(paths: RunPaths) -> TrackingStatus:
@@ -211,37 +201,13 @@ def test_a_killed_tracker_is_restarted_and_the_history_is_whole(
     assert losses(history(paths)) == expected(100)
 
 
-TRAINER = """
-import sys
-from pathlib import Path
-from midcourse.contract.paths import RunPaths
-from midcourse.tracking.supervisor import TrackerProcess
-
-paths = RunPaths(Path(sys.argv[1]), sys.argv[2])
-tracker = TrackerProcess(paths)
-tracker.start()
-print(tracker._process.pid, flush=True)
-sys.stdin.read()
-"""
-
-
 def test_a_killed_trainer_leaves_nothing_unsent_and_its_successor_goes_on(
     paths: RunPaths, log: RunLogWriter
 ) -> None:
-    command = [sys.executable, "-c", TRAINER, str(paths.home), RUN]
-    root = str(Path(__file__).parents[2])
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": root},
-    ) as trainer:
-        assert trainer.stdout is not None
-        trainer.stdout.readline()
+    with trainer(paths):
         say(log, started(), *steps(0, 50))
         until(lambda: status_of(paths).folder is not None, "W&B was opened")
         say(log, *steps(50, 80))
-        trainer.kill()
     # The next attempt starts at once; the first tracker may still be at work.
     tracker = TrackerProcess(paths)
     tracker.start()
@@ -363,31 +329,6 @@ def test_an_online_run_reaches_the_server_once_through_a_tracker_and_its_success
     assert set(kept[0].aliases) == {"latest", "best", "step-19"}
     assert not (paths.tracking / "kept").exists()
     assert texts_with_key(paths.home) == []
-
-
-def test_a_server_that_stops_answering_holds_nobody_and_the_rest_is_sent_later(
-    paths: RunPaths, log: RunLogWriter, server: WandbServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", server.url)
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL", "1")
-    command = [sys.executable, "-m", "midcourse.tracking", "--finish-seconds=1"]
-    tracker = TrackerProcess(paths, command=command)
-    tracker.start()
-    say(log, started(), *steps(0, 10))
-    until(lambda: len(server.rows(RUN)) >= 9, "the first rows arrived")
-    hanging = server.faults.add("file_stream", hang=True)
-    say(log, *steps(10, 20), status(RunStatus.FINISHED, 19))
-    assert tracker.finish(LIMIT).state == "behind"
-    assert tracker._process is not None
-    assert tracker._process.returncode == EXIT_BEHIND
-    assert losses(server.rows(RUN)) != expected(20)
-    hanging.lift()
-    later = [sys.executable, "-m", "midcourse.tracking", str(paths.folder)]
-    subprocess.run(later, check=True, cwd=Path(__file__).parents[2])
-    assert status_of(paths).state == "finished"
-    assert losses(server.rows(RUN)) == expected(20)
-    assert [row["_step"] for row in server.rows(RUN)] == list(range(20))
 
 
 def test_ctrl_c_and_termination_of_the_group_leave_the_last_word_to_the_trainer(
