@@ -83,8 +83,8 @@ def _attend(server: Server, config: dict[str, Any], console: Console) -> int:
     console.print(curl_lines(settings, token, run_id) + "\n", markup=False, highlight=False)
     console.print("or, in another terminal, with less to type:\n")
     console.print(midcourse_lines(settings, run_id) + "\n", markup=False, highlight=False)
-    run = watch(client, run_id, console)
-    console.print("\n" + summary(run, settings.home), markup=False, highlight=False)
+    run = watch(client, run_id, console, settings)
+    console.print("\n" + summary(run, settings), markup=False, highlight=False)
     succeeded = run["status"] == RunStatus.FINISHED
     if os.environ.get("EXIT") == "1":
         return 0 if succeeded else 1

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from control_api.lifecycle import SUCCEEDING
+from control_api.settings import Settings
 from control_api.up.client import Client, Troubled
 from control_api.up.words import command_line, tracking_line
 from midcourse.contract.names import Metric
@@ -20,7 +21,7 @@ TRACKING_SECONDS = 90.0
 """How long after a run's end to wait for what its tracker has to say of W&B."""
 
 
-def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
+def watch(client: Client, run_id: str, console: Console, settings: Settings) -> dict[str, Any]:
     """Show a run until it has ended; a revert or undo is followed to its child.
 
     Returns:
@@ -41,8 +42,8 @@ def watch(client: Client, run_id: str, console: Console) -> dict[str, Any]:
             for run in _states(client, run_id):
                 for line in _fresh_commands(client, run_id, told):
                     progress.console.print(line, highlight=False, markup=False)
-                if run["tracking"] is not None and tracking_line(run["tracking"]) != tracked:
-                    tracked = tracking_line(run["tracking"])
+                if run["tracking"] is not None and tracking_line(run, settings) != tracked:
+                    tracked = tracking_line(run, settings)
                     progress.console.print(f"W&B: {tracked}", highlight=False, markup=False)
                 done = 0 if run["step"] is None else run["step"] + 1
                 progress.update(

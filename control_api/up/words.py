@@ -57,6 +57,15 @@ def midcourse_lines(settings: Settings, run: str) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
+def sync_line(settings: Settings, run: str) -> str:
+    """The command that sends to W&B what is missing there of a run."""
+    if settings.in_container:
+        return f"docker exec -it -e WANDB_API_KEY {platform.node()} midcourse sync {run}"
+    is_usual = settings.home == DEFAULT_HOME.absolute()
+    home = "" if is_usual else f" --home={shlex.quote(str(settings.home))}"
+    return f"{_program()} sync{home} {run}"
+
+
 def _program() -> str:
     """How `midcourse` is called from here."""
     if shutil.which("midcourse"):
@@ -95,7 +104,7 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def summary(run: dict[str, Any], home: Path) -> str:
+def summary(run: dict[str, Any], settings: Settings) -> str:
     """What a run came to, and where things are."""
     found = run["summary"]
     lines = [f"Run {run['id']} {run['status']} after {_steps(run)}."]
@@ -108,8 +117,8 @@ def summary(run: dict[str, Any], home: Path) -> str:
         lines.append(
             f"  worst class    {found['worst_class']} ({found['worst_class_accuracy']:.4f})"
         )
-    lines.append(f"  W&B            {tracking_line(run['tracking'])}")
-    lines.append(f"  checkpoints    {RunPaths(home, run['id']).checkpoints}")
+    lines.append(f"  W&B            {tracking_line(run, settings)}")
+    lines.append(f"  checkpoints    {RunPaths(settings.home, run['id']).checkpoints}")
     return "\n".join(lines)
 
 
@@ -118,14 +127,18 @@ def _steps(run: dict[str, Any]) -> str:
     return f"{done} steps"
 
 
-def tracking_line(tracking: dict[str, Any] | None) -> str:
+def tracking_line(run: dict[str, Any], settings: Settings) -> str:
     """Where W&B shows a run, or how to send it there."""
+    tracking = run["tracking"]
     if tracking is None:
         return "nothing was logged"
-    if tracking["url"]:
+    if tracking["url"] and tracking["state"] != "behind":
         return str(tracking["url"])
+    why = f" ({tracking['error']})" if tracking["error"] else ""
+    if tracking["url"]:
+        return (
+            f"{tracking['url']} lacks a part{why}; send it with: {sync_line(settings, run['id'])}"
+        )
     if tracking["folder"]:
-        sync = shlex.join(["wandb", "sync", tracking["folder"]])
-        why = f" ({tracking['error']})" if tracking["error"] else ""
-        return f"offline{why}; send it with: {sync}"
+        return f"offline{why}; send it with: {sync_line(settings, run['id'])}"
     return str(tracking["mode"])

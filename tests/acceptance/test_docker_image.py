@@ -104,8 +104,10 @@ def test_one_command_trains_and_is_steered_with_the_lines_that_it_prints(
     wait_for(lambda: "The control API goes on serving" in box.log, "it has summed up")
     assert box.token() not in box.log
     assert "no WANDB_API_KEY, so runs log to W&B offline" in box.log
-    assert "W&B: offline; send it with: wandb sync /data/runs/" in box.log
-    assert f"docker exec -it {box.engine.inspect(box.name)['Id'][:12]} midcourse watch" in box.log
+    name = box.engine.inspect(box.name)["Id"][:12]
+    sync = f"docker exec -it -e WANDB_API_KEY {name} midcourse sync {run['id']}"
+    assert f"W&B: offline; send it with: {sync}" in box.log
+    assert f"docker exec -it {name} midcourse watch" in box.log
 
 
 def test_stopped_started_and_killed_it_ends_with_the_bits_of_one_that_was_not(

@@ -483,7 +483,7 @@ def test_up_trains_the_default_and_ends_with_it(tmp_path: Path) -> None:
         "/fork",
         "Bearer mc_",
         "worst class",
-        "wandb sync",
+        f"midcourse sync --home={tmp_path} r",
         "midcourse watch r",
         f"export MIDCOURSE_HOME={tmp_path}",
     ):

@@ -1,6 +1,7 @@
 """`up`: which training goes on, and what of it is shown."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from fake_control import TOKEN, FakeControl, Said, command, run, runs, serving
 from rich.console import Console
 
+from control_api.settings import Settings
 from control_api.up.__main__ import read_config, unfinished
 from control_api.up.client import Client
 from control_api.up.watch import watch
+from control_api.up.words import tracking_line
 from midcourse.contract.errors import InvalidInput
 from midcourse.contract.runs import ENDED, RunStatus
 
@@ -88,8 +91,39 @@ def test_it_follows_the_run_to_what_took_its_place(
     fake.on("GET", f"/runs/{child}", Said(run(child, status="finished", tracking=tracking)))
     fake.on("GET", f"/runs/{child}/commands", Said({"commands": []}))
     shown = io.StringIO()
-    ended = watch(client, first, Console(file=shown, width=200))
+    ended = watch(client, first, Console(file=shown, width=200), Settings.read({}))
     assert ended["id"] == child
     lines = shown.getvalue().splitlines()
     assert lines.count("W&B: https://wandb.example/r3") == 1
     assert any(line.startswith(f"step 41: {kind} applied by admin") for line in lines)
+
+
+OFFLINE = {"mode": "offline", "url": None, "folder": "/f", "state": "finished", "error": None}
+ONLINE = {**OFFLINE, "mode": "online", "url": "https://wandb.example/r", "folder": None}
+
+
+@pytest.mark.parametrize(
+    ("tracking", "environ", "told"),
+    [
+        (None, {}, "nothing was logged"),
+        (ONLINE, {}, "https://wandb.example/r"),
+        (OFFLINE, {}, "offline; send it with: .*midcourse.* sync r2345678x"),
+        (
+            {**OFFLINE, "error": "no server"},
+            {"MIDCOURSE_HOME": "/some where"},
+            "offline [(]no server[)]; send it with: .* sync --home='/some where' r2345678x",
+        ),
+        (
+            {**ONLINE, "state": "behind"},
+            {"MIDCOURSE_IN_CONTAINER": "yes"},
+            "https://wandb.example/r lacks a part; send it with: "
+            "docker exec -it -e WANDB_API_KEY .* midcourse sync r2345678x",
+        ),
+        ({**OFFLINE, "mode": "disabled", "folder": None}, {}, "disabled"),
+    ],
+)
+def test_where_a_run_is_shown_is_told_with_how_to_send_the_rest(
+    tracking: dict[str, object] | None, environ: dict[str, str], told: str
+) -> None:
+    seen = run("r2345678x", tracking=tracking)
+    assert re.fullmatch(told, tracking_line(seen, Settings.read(environ)))
