@@ -103,7 +103,7 @@ class TrackingStatus(Record):
     folder: str | None = None
     """The W&B folder on disk, for `wandb sync`, when offline."""
     state: str = "running"
-    """`running`, `finished`, `behind` (ended with rows still to be sent) or `failed`."""
+    """`running`, `finished`, `behind` (ended with something still to be sent) or `failed`."""
     error: str | None = None
     log_offset: int = 0
     """How many bytes of the run log have been handed to W&B."""

@@ -17,6 +17,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import Started
 from midcourse.errors import PlaceLost
 from midcourse.fence import Fence
+from midcourse.tracking.home import is_held
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import StatusBoard, read_status
@@ -69,6 +70,7 @@ def _track(
             could_be_online=lambda: _server_answers(settings),
             wants_online=settings.mode is TrackingMode.ONLINE,
             trainer_is_alive=lambda: _is_parent(options.parent),
+            run_is_live=lambda: is_held(paths.lock),
             give_up=lambda: _give_up(board),
             start_over=lambda: os._exit(EXIT_FAILED),  # the trainer's session starts another
             begin=options.begin,

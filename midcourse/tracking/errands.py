@@ -21,12 +21,30 @@ class NeverDone(MidcourseError):
     """An errand that no later attempt will do either."""
 
 
+@dataclass(frozen=True)
+class Undone:
+    """An errand that was not done."""
+
+    what: str
+    """In a few words."""
+    reason: str
+    never: bool
+    """Whether no later attempt will do it either."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
 @dataclass
 class _Errand:
     what: str
     attempt: Attempt
     due: float = 0.0
     reason: str | None = None
+    never: bool = False
+
+    def undone(self) -> Undone:
+        return Undone(self.what, self.reason or "it was not there yet", self.never)
 
 
 class Errands:
@@ -66,11 +84,11 @@ class Errands:
         with self._changed:
             return not self._open
 
-    def finish(self, seconds: float) -> list[str]:
+    def finish(self, seconds: float) -> list[Undone]:
         """Try everything at least once more, wait for it a while, and end.
 
         Returns:
-            A sentence for each errand that was not done.
+            What was not done.
         """
         deadline = self._clock() + seconds
         with self._changed:
@@ -81,25 +99,21 @@ class Errands:
                 self._changed.wait(min(left, 0.5))
             self._closed = True
             self._changed.notify_all()
-            return [
-                f"{errand.what}: {errand.reason or 'it was not there yet'}"
-                for errand in (*self._given_up, *self._open)
-            ]
+            return [errand.undone() for errand in (*self._given_up, *self._open)]
 
     def _work(self) -> None:
         while (errand := self._next()) is not None:
-            never = False
             try:
                 done, errand.reason = errand.attempt(), None
             except NeverDone as error:
-                done, never, errand.reason = False, True, first_line(error)
+                done, errand.never, errand.reason = False, True, first_line(error)
             except Exception as error:  # an outage, a refusal: SDKs raise many kinds
                 done, errand.reason = False, first_line(error)
             with self._changed:
                 errand.due = self._clock() + self._pause
-                if done or never:
+                if done or errand.never:
                     self._open.remove(errand)
-                if never:
+                if errand.never:
                     self._given_up.append(errand)
                 self._changed.notify_all()
 

@@ -75,8 +75,11 @@ class Follower:
         if self.tracker is not None and (news := self._best.news()):
             self.tracker.summarize(news)
 
-    def close(self) -> RunStatus:
+    def close(self, *, goes_on: bool = False) -> RunStatus:
         """Let go of what can be known to be complete, and say how the run stands.
+
+        Args:
+            goes_on: a later attempt of the run is at work, maybe in the middle of the newest step.
 
         Returns:
             How the run ended; `interrupted` where its trainer went away without a word.
@@ -85,7 +88,7 @@ class Follower:
         assert status is not None
         if status in _FINAL:
             self._send(self._rows.close())
-        else:
+        elif self.status in CLOSING or not goes_on:
             self._send(self._rows.settle(self._rows.newest))
         if self.tracker is not None:
             self.tracker.summarize({**self._best.news(), **self._final_words(status)})

@@ -23,12 +23,19 @@ class Missing:
     rows: int = 0
     what: list[str] = field(default_factory=list)
     """The rest, in words: `the config`, `2 files`."""
+    errands: list[str] = field(default_factory=list)
+    """What was asked of the server beside the rows, and is to be asked again, in words."""
     offline: bool = False
     """Nothing was sent, and nothing was to be sent now."""
 
     def __bool__(self) -> bool:
+        return bool(self.is_in_the_log or self.errands)
+
+    @property
+    def is_in_the_log(self) -> bool:
+        """Whether something is missing that comes by reading the log once more."""
         return bool(self.rows or self.what)
 
     def __str__(self) -> str:
         rows = f"{self.rows} {'row' if self.rows == 1 else 'rows'}"
-        return ", ".join([*([rows] if self.rows else []), *self.what])
+        return ", ".join([*([rows] if self.rows else []), *self.what, *self.errands])

@@ -1,33 +1,53 @@
 """The checkpoint that a fork begins with, as its parent's artifact in W&B."""
 
+import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from midcourse.contract.imported import ImportedRun
 from midcourse.contract.paths import RunPaths
+from midcourse.contract.wandb_source import parse_source
 from midcourse.tracking.errands import NeverDone
+from midcourse.tracking.home import is_held
 from midcourse.tracking.keepsakes import staging_folder
+from midcourse.tracking.settings import TrackingMode, TrackingSettings
+from midcourse.tracking.status import read_status
+from midcourse.tracking.supervisor import EXIT_ANOTHER
 from midcourse.tracking.wandb_remote import Remote
+
+MOST_STARTS: Final = 3
+"""How often the parent's tracker is started to publish a checkpoint."""
 
 
 class ParentCheckpoint:
     """Waits for the parent to publish a checkpoint, and sees to it where nobody else does."""
 
-    def __init__(self, paths: RunPaths, remote: Remote, checkpoint: str) -> None:
+    def __init__(
+        self,
+        paths: RunPaths,
+        settings: TrackingSettings,
+        project: tuple[str, str],
+        checkpoint: str,
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
             paths: of the parent.
-            remote: the parent at the server.
+            settings: of the tracker that asks.
+            project: its entity and project; the parent's, too, where it is not known to be in
+                another.
             checkpoint: the checkpoint's name.
         """
         self._paths = paths
-        self._remote = remote
         self._checkpoint = checkpoint
+        self._status = read_status(paths)
+        entity, name = _project_of(self._status.url if self._status else None, settings) or project
+        self._remote = Remote(settings, entity, name, paths.folder.name)
         self._publisher: subprocess.Popen[bytes] | None = None
+        self._starts = 0
 
     def is_used_by(self, run: Any) -> bool:
         """Declare it as used by a run of the SDK; False where it is not there yet.
@@ -68,11 +88,23 @@ class ParentCheckpoint:
         """Start the parent's tracker once more: its own may have ended before the fork was made.
 
         While that one is at work, another one ends at once, and it publishes what is pinned.
+
+        Raises:
+            NeverDone: the parent is not to be tracked, or its tracker cannot do it.
         """
-        if self._publisher is not None and self._publisher.poll() is None:
+        if self._status is not None and self._status.mode == TrackingMode.DISABLED:
+            raise NeverDone("that run is not tracked")
+        if not self._was_trained_here() or is_held(self._paths.lock):
             return
-        if not self._was_trained_here():
-            return
+        if self._publisher is not None:
+            code = self._publisher.poll()
+            if code is None:
+                return
+            if code == EXIT_ANOTHER:
+                self._starts -= 1
+        if self._starts == MOST_STARTS:
+            raise NeverDone(f"its tracker did not publish it; see {self._paths.tracking_log}")
+        self._starts += 1
         with self._paths.tracking_log.open("ab") as log:
             self._publisher = subprocess.Popen(
                 [
@@ -86,5 +118,19 @@ class ParentCheckpoint:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={
+                    **os.environ,
+                    "WANDB_ENTITY": self._remote.entity,
+                    "WANDB_PROJECT": self._remote.project,
+                },
                 start_new_session=True,
             )
+
+
+def _project_of(page: str | None, settings: TrackingSettings) -> tuple[str, str] | None:
+    """The entity and project of a run's page; None where it has none on this server."""
+    try:
+        source = parse_source(page or "", settings.base_url)
+    except ValueError:
+        return None
+    return source.entity, source.project

@@ -9,6 +9,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import LogRecord, Started
 from midcourse.contract.runs import RunLabels
 from midcourse.replay.export import export_journal, write_journal
+from midcourse.runlog import READ_BYTES
 from midcourse.tracking.follow import Follower
 from midcourse.tracking.keepsakes import staging_folder
 from midcourse.tracking.labels import read_labels
@@ -59,13 +60,17 @@ class Reading:
         """Where the newest row stands that was shown."""
         return self._follower.last_position
 
-    def take_new(self, look: Callable[[Batch], None] = lambda _: None) -> bool:
+    def take_new(
+        self, look: Callable[[Batch], None] = lambda _: None, end: int | None = None
+    ) -> bool:
         """Hand on what the log has gained; False where that is nothing.
 
         Args:
             look: sees it first.
+            end: the byte of the log up to which it is read; None: as far as it goes.
         """
-        batch = self.tail.read()
+        most = READ_BYTES if end is None else min(READ_BYTES, end - self.tail.offset)
+        batch = self.tail.read(most)
         if not batch:
             return False
         look(batch)
@@ -87,9 +92,13 @@ class Reading:
         if tracker.publishes_live:
             self._publish(tracker).look()
 
-    def finish(self) -> None:
-        """Keep what stays of the run, and have everything sent."""
-        status = self._follower.close()
+    def finish(self, *, goes_on: bool = False) -> None:
+        """Keep what stays of the run, and have everything sent.
+
+        Args:
+            goes_on: a later attempt of the run is at work.
+        """
+        status = self._follower.close(goes_on=goes_on)
         tracker = self.tracker
         if tracker is None:
             return  # the run never took a step

@@ -27,6 +27,7 @@ def compare(
     config: Mapping[str, JsonValue],
     summary: Mapping[str, JsonValue],
     fragments: Iterable[Path],
+    journal: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Missing:
     """What of a finished run is not at the server; files and config are sent again at once.
@@ -37,6 +38,7 @@ def compare(
         config: what must stand in its config, at least.
         summary: what must stand in its summary, at least.
         fragments: the SDK's folders of the run, which hold the files it was to upload.
+        journal: the digest of the journal's artifact; None where it has none.
         sleep: waits so many seconds.
 
     Raises:
@@ -54,6 +56,8 @@ def compare(
         what.append(f"files ({', '.join(files[:3])}{', …' if len(files) > 3 else ''})")
     if absent := sorted(set(expected.checkpoints) - remote.checkpoints().keys()):
         what.append(f"checkpoints ({', '.join(absent)})")
+    if journal is not None and remote.journal_digest() != journal:
+        what.append("the journal")
     return Missing(rows=rows, what=what)
 
 

@@ -16,6 +16,7 @@ from requests import post
 from wandb.apis.public.runs import RunNotFoundError
 
 from midcourse.contract.errors import MidcourseError
+from midcourse.contract.journal_file import ARTIFACT_PREFIX, ARTIFACT_TYPE
 from midcourse.contract.runs import RunLabels
 from midcourse.tracking.page_fields import read_fields, rename, write_fields
 from midcourse.tracking.settings import TrackingSettings
@@ -103,6 +104,13 @@ class Remote:
             return {}
         versions = self.api.artifacts("model", collection)
         return {str(version.metadata.get("name")): version for version in versions}
+
+    def journal_digest(self) -> str | None:
+        """The digest of the newest version of its journal; None where there is none."""
+        path = f"{self.entity}/{self.project}/{ARTIFACT_PREFIX}{self.run_id}:latest"
+        if not self.api.artifact_exists(path, type=ARTIFACT_TYPE):
+            return None
+        return str(self.api.artifact(path, type=ARTIFACT_TYPE).digest)
 
     def has_checkpoint(self, name: str) -> bool:
         """Whether a checkpoint is there, whole."""

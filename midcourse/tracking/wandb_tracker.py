@@ -6,6 +6,7 @@ One row is one `log` with an explicit step, so that a log read twice leaves one 
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -38,6 +39,10 @@ OUTAGE_SECONDS: Final = 5.0
 """Between two attempts to log what cannot be logged without the server."""
 MOST_REFUSALS: Final = 3
 """How often a server that answers may refuse media before the row goes without them."""
+MOST_TROUBLES: Final = 120
+"""The same where it says that it is in trouble, or that this is too much at once: ten minutes."""
+_PASSES: Final = frozenset({408, 409, 425, 429})
+"""Client errors of HTTP that are none of the client's."""
 ERRAND_SECONDS: Final = 45.0
 """How long the end of a run waits for what is asked of the server beside the rows."""
 _EXIT_CODES: Final = {RunStatus.FAILED: 1, RunStatus.INTERRUPTED: 143, RunStatus.SUSPENDED: 143}
@@ -78,6 +83,8 @@ class WandbTracker:
         self._summary: dict[str, JsonValue] = {}
         self._notebook = Notebook(paths.tracking / "told.json")
         self._errands = Errands()
+        self._undone: list[str] = []
+        self._journal_digest: str | None = None
         self._progress = Progress()
         self.fork = fork
         self.online = self.publishes_live = not run.offline
@@ -108,7 +115,7 @@ class WandbTracker:
     def log(self, row: Row) -> None:
         """Log one row; a medium that cannot be drawn or uploaded is noted and left out."""
         values: dict[str, Any] = {**row.values, STEP: row.step, "_timestamp": row.time}
-        refusals = 0
+        tries = 0
         while drawn := self._drawn(row):
             try:
                 self._run.log(values | drawn, step=row.position, commit=True)
@@ -116,9 +123,8 @@ class WandbTracker:
             except (CommError, requests.RequestException) as error:
                 # Media ask the server as they are logged. In an outage they wait, not go missing.
                 names, reason = ", ".join(drawn), first_line(error)
-                if answers(self._settings, self._settings.base_url):
-                    refusals += 1
-                if refusals == MOST_REFUSALS:
+                tries += answers(self._settings, self._settings.base_url)
+                if tries >= (MOST_REFUSALS if _is_refusal(error) else MOST_TROUBLES):
                     self._note(f"{names} of step {row.step} not shown: W&B refuses: {reason}")
                     break
                 self._note(f"W&B did not take {names}, which waits for it: {reason}")
@@ -171,7 +177,8 @@ class WandbTracker:
         if self.online:
             parent = ParentCheckpoint(
                 RunPaths(self._paths.home, origin.run),
-                Remote(self._settings, self._run.entity, self._run.project, origin.run),
+                self._settings,
+                (self._run.entity, self._run.project),
                 origin.checkpoint,
             )
             what = f"checkpoint {origin.checkpoint} of {origin.run} not linked as used"
@@ -189,7 +196,9 @@ class WandbTracker:
 
     def journal(self, header: JournalHeader, file: Path) -> None:
         """Log the journal as a version of the artifact `journal-<run id>`."""
-        self._log_artifact("the journal", wandb_artifacts.journal(header, file), ())
+        artifact = wandb_artifacts.journal(header, file)
+        self._journal_digest = artifact.digest
+        self._log_artifact("the journal", artifact, ())
 
     def _log_artifact(self, what: str, artifact: Any, aliases: Sequence[str]) -> None:
         try:
@@ -243,8 +252,10 @@ class WandbTracker:
 
     def finish(self, status: RunStatus) -> None:
         """Send what is left."""
-        for sentence in self._errands.finish(ERRAND_SECONDS if self.online else 0.0):
-            self._note(sentence)
+        for undone in self._errands.finish(ERRAND_SECONDS if self.online else 0.0):
+            self._note(str(undone))
+            if not undone.never:
+                self._undone.append(undone.what)
         self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
 
     def missing(self, expected: Expected) -> Missing:
@@ -257,7 +268,9 @@ class WandbTracker:
             config={"midcourse": self._about or {}},
             summary=self._summary,
             fragments=self._fragments(),
+            journal=self._journal_digest,
         )
+        found = replace(found, errands=self._undone)
         if not found:
             self._remove_fragments()
             shutil.rmtree(self._data, ignore_errors=True)
@@ -275,6 +288,13 @@ class WandbTracker:
         for folder in (*self._fragments(), *stagings):
             if folder not in (self.files, self._data):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server that answers will say the same again."""
+    response = getattr(getattr(error, "exc", None) or error, "response", None)
+    status = getattr(response, "status_code", None)
+    return status is None or (status < 500 and status not in _PASSES)
 
 
 def _do(remote: Remote, name: str) -> bool:

@@ -10,6 +10,7 @@ from midcourse.contract.errors import first_line
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.records import Started, StatusChanged
 from midcourse.fence import Fence
+from midcourse.tracking.bound import Bound
 from midcourse.tracking.follow import CLOSING
 from midcourse.tracking.keepsakes import staging_folder
 from midcourse.tracking.missing import Missing
@@ -21,6 +22,8 @@ LOOK_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 30.0
 """After which a tracker that had to go offline looks whether the server is there; doubles."""
 LONGEST_RETRY_SECONDS = 600.0
+WATCH_SECONDS = 1.0
+"""Between two looks whether the run has ended."""
 MOST_READINGS = 3
 """How often the log is read for what the server has not got at the end."""
 
@@ -49,11 +52,14 @@ class Work:
     """Whether a tracker that went offline would find its server by now. May take seconds."""
     wants_online: bool = False
     """Whether being offline means that everything is still to be sent."""
+    run_is_live: Callable[[], bool] = lambda: False
+    """Whether a trainer has the run: the one beside this tracker, or one that came after it."""
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self._closed = False
-        self._timer: threading.Timer | None = None
+        self._done = threading.Event()
+        self._bound = Bound(self.finish_seconds)
         self._reading = self._read_again()
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._retry_at = self.clock() + self._retry_seconds
@@ -67,6 +73,10 @@ class Work:
         Raises:
             PlaceLost: another tracker of the run has begun; nothing more may be sent.
         """
+        was_live = self.run_is_live()
+        threading.Thread(
+            target=self._watch, args=(was_live,), name="midcourse-watch", daemon=True
+        ).start()
         try:
             while self._more_may_come():
                 if not self._reading.take_new(self._see_end):
@@ -74,11 +84,23 @@ class Work:
                     self._begin_anew_if_stuck()
                     self.asked_to_end.wait(LOOK_SECONDS)
             self._closed = True
-            self._bound()
+            self._bound.set(self.give_up)
             # What a restarted trainer appends from now on is for a tracker of its own.
             return self._say_how_it_ended(self._finish(self._reading.tail.size()))
         finally:
-            self._unbound()
+            self._done.set()
+            self._bound.lift()
+
+    def _watch(self, was_live: bool) -> None:
+        """Bound what waits for a lost server when the run has ended meanwhile.
+
+        That it has ended stands in the log, behind what waits.
+        """
+        while not self._done.wait(WATCH_SECONDS):
+            is_live = self.run_is_live()
+            if was_live and not is_live:
+                self._bound.set(self.give_up)
+            was_live = was_live or is_live
 
     # -- following ----------------------------------------------------------------------------
 
@@ -95,10 +117,10 @@ class Work:
                     self._closed = False
                 case StatusChanged() if record.status in CLOSING and offset >= self.begin:
                     self._closed = True
-        if self._closed:
-            self._bound()  # to hand it on may take long by itself, where the server is away
+        if self._closed:  # to hand it on may take long by itself, where the server is away
+            self._bound.set(self.give_up)
         else:
-            self._unbound()
+            self._bound.lift()
 
     def _read_again(self) -> Reading:
         return Reading(self.paths, self.board, self.open_tracker, self._check_fence)
@@ -121,9 +143,9 @@ class Work:
                 return
         else:
             return
-        self._bound()
+        self._bound.set(self.give_up if self._is_over() else self.start_over)
         tracker.leave()
-        self._unbound()
+        self._bound.lift()
         self._reading = self._read_again()
 
     # -- the end ------------------------------------------------------------------------------
@@ -138,17 +160,17 @@ class Work:
         for number in range(MOST_READINGS):
             if number:
                 self._reading = self._read_again()
-            while self._reading.tail.offset < end and self._reading.take_new():
+            while self._reading.tail.offset < end and self._reading.take_new(end=end):
                 pass
             self._reading.catch_up()
-            self._reading.finish()
+            self._reading.finish(goes_on=self.run_is_live())
             try:
                 missing = self._reading.missing()
             except Exception as error:  # an outage: SDKs raise many kinds
                 reason = first_line(error)
                 self.board.note(f"whether W&B has everything is not known: {reason}")
                 return None
-            if not missing or (missing.offline and not self._can_try_online()):
+            if not missing.is_in_the_log or (missing.offline and not self._can_try_online()):
                 return missing
             if not missing.offline:
                 self.board.note(f"W&B had not got everything: {missing}; it was sent again")
@@ -166,18 +188,3 @@ class Work:
 
     def _can_try_online(self) -> bool:
         return self.wants_online and self.could_be_online()
-
-    # -- the bound ----------------------------------------------------------------------------
-
-    def _bound(self) -> None:
-        """Give up, from now on, after the time that finishing may take."""
-        if self._timer is None:
-            end_process = self.give_up if self._is_over() else self.start_over
-            self._timer = threading.Timer(self.finish_seconds, end_process)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _unbound(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

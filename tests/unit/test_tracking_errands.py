@@ -2,7 +2,7 @@
 
 import threading
 
-from midcourse.tracking.errands import Errands, NeverDone
+from midcourse.tracking.errands import Errands, NeverDone, Undone
 
 
 def test_an_errand_is_tried_until_it_is_done() -> None:
@@ -34,7 +34,11 @@ def test_what_is_not_done_in_time_is_told_with_its_reason() -> None:
     assert tried.wait(30.0)
     errands.add("another", lambda: False)
     told = errands.finish(0.2)
-    assert told == ["a link: no server", "another: it was not there yet"]
+    assert [str(undone) for undone in told] == [
+        "a link: no server",
+        "another: it was not there yet",
+    ]
+    assert not any(undone.never for undone in told)
 
 
 def test_what_can_never_be_done_is_tried_once_told_and_does_not_keep_the_end_waiting() -> None:
@@ -45,14 +49,14 @@ def test_what_can_never_be_done_is_tried_once_told_and_does_not_keep_the_end_wai
         raise NeverDone("it is gone")
 
     errands.add("a link", attempt)
-    assert errands.finish(30.0) == ["a link: it is gone"]
+    assert errands.finish(30.0) == [Undone("a link", "it is gone", never=True)]
     assert len(tries) == 1
 
 
 def test_one_that_hangs_does_not_keep_the_end_waiting() -> None:
     errands, release = Errands(), threading.Event()
     errands.add("a link", lambda: release.wait(30.0))
-    assert errands.finish(0.1) == ["a link: it was not there yet"]
+    assert errands.finish(0.1) == [Undone("a link", "it was not there yet", never=False)]
     release.set()
 
 

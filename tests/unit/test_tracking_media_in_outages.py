@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from tracked_runs import RUN
 from wandb.errors import CommError
 
@@ -12,7 +13,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.tracking import wandb_tracker
 from midcourse.tracking.settings import TrackingSettings
 from midcourse.tracking.tracker import Row
-from midcourse.tracking.wandb_tracker import MOST_REFUSALS, WandbTracker
+from midcourse.tracking.wandb_tracker import MOST_REFUSALS, MOST_TROUBLES, WandbTracker
 
 
 class SdkRun:
@@ -21,9 +22,10 @@ class SdkRun:
     offline = True
     starting_step = 0
 
-    def __init__(self, folder: Path, refusals: int) -> None:
+    def __init__(self, folder: Path, refusals: int, error: Exception) -> None:
         self.dir = str(folder / "run" / "files")
         self.refusals = refusals
+        self.error = error
         self.rows: list[set[str]] = []
 
     def define_metric(self, *_: Any, **__: Any) -> None: ...
@@ -31,28 +33,45 @@ class SdkRun:
     def log(self, values: dict[str, Any], *, step: int, commit: bool) -> None:
         if "table" in values and self.refusals:
             self.refusals -= 1
-            raise CommError("no")
+            raise self.error
         self.rows.append({name for name in values if not name.startswith("_")})
 
 
+def said(status: int) -> CommError:
+    """What the SDK raises where the server answers with this."""
+    response = requests.Response()
+    response.status_code = status
+    return CommError("no", requests.HTTPError(response=response))
+
+
 @pytest.mark.parametrize(
-    ("refusals", "answers", "is_shown"),
+    ("refusals", "error", "answers", "is_shown"),
     [
-        (MOST_REFUSALS - 1, True, True),
-        (MOST_REFUSALS, True, False),
-        (10 * MOST_REFUSALS, False, True),
+        (MOST_REFUSALS - 1, CommError("no"), True, True),
+        (MOST_REFUSALS, CommError("no"), True, False),
+        (MOST_REFUSALS, said(403), True, False),
+        (10 * MOST_REFUSALS, CommError("no"), False, True),
+        (MOST_TROUBLES - 1, said(503), True, True),
+        (MOST_TROUBLES - 1, said(429), True, True),
+        (MOST_TROUBLES, said(503), True, False),
     ],
+    ids=str,
 )
 def test_media_wait_for_a_server_that_is_away_and_not_for_one_that_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, answers: bool, is_shown: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: int,
+    error: Exception,
+    answers: bool,
+    is_shown: bool,
 ) -> None:
     monkeypatch.setattr(wandb_tracker, "answers", lambda *_: answers)
-    run, notes, waits = SdkRun(tmp_path, refusals), list[str](), list[float]()
+    run, notes, waits = SdkRun(tmp_path, refusals, error), list[str](), list[float]()
     tracker = WandbTracker(
         run, RunPaths(tmp_path, RUN), TrackingSettings(), notes.append, sleep=waits.append
     )
     table = Table(columns=["a"], rows=[[1]])
     tracker.log(Row(0, 0, 1.0, {"loss": 0.5}, {"table": table}))
     assert run.rows == [{"loss", "step", "table"} if is_shown else {"loss", "step"}]
-    assert len(waits) == (refusals if is_shown else MOST_REFUSALS - 1)
+    assert len(waits) == (refusals if is_shown else refusals - 1)
     assert ("W&B refuses: no" in notes[-1]) is not is_shown

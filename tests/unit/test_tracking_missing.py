@@ -22,6 +22,7 @@ class Server:
         self.files = {"media/images/a.png"}
         self.loses_files = False
         self.versions = {"step-5": None}
+        self.journal: str | None = "abc"
 
     def run(self) -> Any:
         return SimpleNamespace(config=dict(self.config), summary=dict(self.summary))
@@ -38,6 +39,9 @@ class Server:
     def upload(self, file: Path, root: Path) -> None:
         if not self.loses_files:
             self.files.add(file.relative_to(root).as_posix())
+
+    def journal_digest(self) -> str | None:
+        return self.journal
 
     def checkpoints(self) -> dict[str, Any]:
         return self.versions
@@ -60,7 +64,14 @@ def fragment(tmp_path: Path) -> Path:
 
 def found(server: Server, *fragments: Path, sleep: Callable[[float], None] = lambda _: None) -> str:
     expected = Expected(rows=10, last_position=9, checkpoints=["step-5"])
-    missing = compare(server, expected, fragments=fragments, sleep=sleep, **WANTED)  # type: ignore[arg-type]
+    missing = compare(
+        server,  # type: ignore[arg-type]
+        expected,
+        fragments=fragments,
+        journal="abc",
+        sleep=sleep,
+        **WANTED,
+    )
     return str(missing)
 
 
@@ -68,6 +79,13 @@ def test_nothing_is_missing_where_all_is_there(fragment: Path) -> None:
     server = Server()
     server.files.add("media/images/b.png")
     assert found(server, fragment) == ""
+
+
+@pytest.mark.parametrize("there", [None, "older"])
+def test_a_journal_that_is_not_there_or_an_older_one_is_missing(there: str | None) -> None:
+    server = Server()
+    server.journal = there
+    assert found(server) == "the journal"
 
 
 def test_the_rest_of_the_rows_is_counted() -> None:

@@ -22,10 +22,11 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import RunLabels, RunStatus, TrackingStatus
 from midcourse.journal import Journal
 from midcourse.replay.file import parse_journal
+from midcourse.tracking import work as work_module
 from midcourse.tracking.lock import AnotherTracker, sole_tracker
 from midcourse.tracking.missing import Expected, Missing
 from midcourse.tracking.status import StatusBoard, read_status
-from midcourse.tracking.tracker import RecordingTracker
+from midcourse.tracking.tracker import RecordingTracker, Row
 from midcourse.tracking.work import LONGEST_RETRY_SECONDS, Work
 
 
@@ -365,3 +366,66 @@ def test_a_tracker_that_cannot_let_go_while_the_run_goes_on_is_started_again(
         finish_seconds=0.05,
     ).run()
     assert ended[0] == "started over"
+
+
+def test_an_errand_that_was_not_done_leaves_the_run_behind_and_no_row_is_sent_again(
+    paths: RunPaths,
+) -> None:
+    class Unlinked(Losing):
+        def missing(self, expected: Expected) -> Missing:
+            return Missing(errands=["data set digits not linked as used"])
+
+    finished_run(paths)
+    told = Server(paths, Unlinked()).work()
+    assert (told.state, told.left) == ("behind", 0)
+
+
+def test_the_newest_step_of_a_later_attempt_is_left_to_its_own_tracker(paths: RunPaths) -> None:
+    """It may be in the middle of it, and a row that was sent cannot be added to."""
+    write(paths, started(), metrics(0, a=1.0), started(next_step=1, attempt=2), metrics(1, a=1.0))
+    tracker = RecordingTracker()
+    board = StatusBoard(paths, "online")
+    Work(paths, board, lambda _: tracker, lambda: False, run_is_live=lambda: True).run()
+    assert steps(tracker) == [0]
+    assert tracker.status is RunStatus.INTERRUPTED
+
+
+def test_what_is_appended_while_it_finishes_is_left_to_a_later_tracker(paths: RunPaths) -> None:
+    finished_run(paths)
+
+    class Slow(Losing):
+        def missing(self, expected: Expected) -> Missing:
+            if self.arrive == 2:
+                write(paths, started(next_step=5, attempt=2), metrics(5, a=1.0), metrics(6, a=1.0))
+            return super().missing(expected)
+
+    first, second = Slow(arrive=2), Losing(first_position=2)
+    Server(paths, first, second).work()
+    assert steps(second) == [2, 3, 4]
+
+
+def test_a_tracker_that_waits_for_a_lost_server_is_given_up_after_the_end_of_the_run(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the run has ended stands in the log, behind the row that waits."""
+    monkeypatch.setattr(work_module, "WATCH_SECONDS", 0.01)
+    is_live, given_up = threading.Event(), threading.Event()
+    is_live.set()
+
+    class Waiting(RecordingTracker):
+        def log(self, row: Row) -> None:
+            super().log(row)
+            is_live.clear()
+            assert given_up.wait(60.0), "nobody ends the process"
+
+    write(paths, started(), metrics(0, a=1.0), metrics(1, a=1.0))
+    Work(
+        paths,
+        StatusBoard(paths, "online"),
+        lambda _: Waiting(),
+        Trainer(lambda: None, lambda: None),
+        run_is_live=is_live.is_set,
+        give_up=given_up.set,
+        finish_seconds=0.05,
+    ).run()
+    assert given_up.is_set()
