@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ class Engine:
 
     def bridge(self) -> str:
         """The address of this machine on the containers' usual network."""
-        return str(self.inspect("bridge")["IPAM"]["Config"][0]["Gateway"])
+        config = self.inspect("bridge")["IPAM"]["Config"][0]
+        # One that has just made the network does not name its own address there: the first.
+        return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
 
     def crash(self) -> None:
         """As by a bug: containers are left to themselves."""
