@@ -41,7 +41,7 @@ else
     unset WANDB_API_KEY
     case ${WANDB_MODE:-} in
     offline | dryrun | disabled) ;;
-    *) echo "midcourse: no WANDB_API_KEY, so runs log to W&B offline; \`wandb sync\` sends them later." >&2 ;;
+    *) echo "midcourse: no WANDB_API_KEY, so runs log to W&B offline; \`midcourse sync\` sends them later." >&2 ;;
     esac
 fi
 
