@@ -7,6 +7,7 @@ from dashboards.panels import PageRun
 from dashboards.records import Run
 from dashboards.words import changes, counted
 from midcourse.contract.directions import direction
+from midcourse.contract.runs import Origin
 
 WHAT_MIDCOURSE_IS: Final = (
     "Midcourse lets people correct the course of a training run while it trains: pause it, change "
@@ -34,11 +35,19 @@ def where_from(run: Run) -> str:
     parent = run.file.supersedes if origin.revert and run.file.supersedes else origin.run
     other = f" of {origin.run}" if parent != origin.run else ""
     point = "before its first step" if run.branched_at == -1 else f"after step {run.branched_at}"
-    with_changes = f", with {changes(origin.changes)}" if origin.changes else ", with no change"
     return (
         f"{run.label} {verb} {parent}, from the checkpoint {origin.checkpoint}{other} ({point}), "
-        f"made by {origin.actor}{with_changes}."
+        f"made by {origin.actor}{_with(origin)}."
     )
+
+
+def _with(origin: Origin) -> str:
+    """What it began with; who took another's place did so to be without what was done there."""
+    told = ["another configuration"] if origin.warm_start else []
+    told += [changes(origin.changes)] if origin.changes else []
+    if told:
+        return f", with {' and '.join(told)}"
+    return "" if origin.revert else ", with no change"
 
 
 def how_it_stands(run: Run) -> str:
