@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from pydantic import JsonValue
 
@@ -10,9 +9,6 @@ from dashboards.panels import Column
 from dashboards.records import Run
 from midcourse.contract.directions import direction
 from midcourse.contract.dotted import flat
-
-MOST_COLUMNS: Final = 8
-"""More axes than this nobody reads."""
 
 
 def config_of(run: Run) -> dict[str, JsonValue]:
@@ -36,7 +32,7 @@ def differing(settings: Sequence[Mapping[str, JsonValue]]) -> list[str]:
 
 
 def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
-    """What the runs differ in and an axis can show: numbers and words, `MOST_COLUMNS` at most.
+    """What the runs differ in and an axis can show, numbers and words: parameters, then settings.
 
     A live parameter counts as it was last, in place of what the configuration says of it.
     """
@@ -47,8 +43,7 @@ def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
         for name in differing([config_of(run) for run in runs])
         if name not in steered
     ]
-    shown = [column for column in columns if _fits_an_axis(_values(column, runs))]
-    return shown[:MOST_COLUMNS]
+    return [column for column in columns if _fits_an_axis(_values(column, runs))]
 
 
 def value_of(column: Column, run: Run) -> JsonValue:
