@@ -5,7 +5,7 @@ from typing import Final
 
 from dashboards.comparing import columns_to_compare, metric_value
 from dashboards.importance import strongest
-from dashboards.metric_places import Place, main_metric
+from dashboards.metric_places import Place, judged, main_metric
 from dashboards.pages.prose import WHAT_A_STEP_IS, WHAT_MIDCOURSE_IS, faults_of, page_runs
 from dashboards.pages.sections import curves, examples, interventions, per_class, system
 from dashboards.panels import (
@@ -21,10 +21,11 @@ from dashboards.panels import (
 )
 from dashboards.records import Run, metric_names
 from dashboards.words import counted, number
-from midcourse.contract.directions import direction
 
 MOST_AXES: Final = 8
 """Of settings; more than this nobody reads."""
+MOST_METRICS: Final = 6
+"""In the table of best values."""
 
 
 def comparison(runs: Sequence[Run], faults: Sequence[str] = ()) -> Page:
@@ -79,21 +80,20 @@ def _overview(runs: Sequence[Run], main: str | None) -> Section:
 
 
 def _results(runs: Sequence[Run]) -> Rows:
-    judged = [metric for metric in metric_names(runs) if direction(metric)]
-    order = sorted(judged, key=lambda metric: (metric != main_metric(judged), metric))[:6]
+    shown = judged(metric_names(runs))[:MOST_METRICS]
     return Rows(
         title="Best values",
         explanation=(
             "The best value of each metric over the whole run: the highest, or of losses and "
             "errors the lowest."
         ),
-        columns=["run", "status", "last step", *order],
+        columns=["run", "status", "last step", *shown],
         rows=[
             [
                 run.label,
                 run.status.value,
                 run.last_step,
-                *(number(metric_value(run, metric)) for metric in order),
+                *(number(metric_value(run, metric)) for metric in shown),
             ]
             for run in runs
         ],

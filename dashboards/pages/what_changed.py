@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dashboards.differences import MetricDifference, metric_differences
-from dashboards.metric_places import Chart, Place, charts_of, main_metric
+from dashboards.metric_places import Chart, Place, charts_of, judged, main_metric
 from dashboards.pages.outcome import class_by_class, in_numbers
 from dashboards.pages.prose import (
     WHAT_MIDCOURSE_IS,
@@ -17,7 +17,6 @@ from dashboards.pages.the_change import edited_settings, the_change
 from dashboards.panels import Curves, Page, Panel, Section
 from dashboards.records import Run, metric_names
 from dashboards.words import number
-from midcourse.contract.directions import direction
 
 MODEL: Final = "model"
 """The part of the bundled trainer's configuration that says what the model is."""
@@ -36,7 +35,7 @@ def what_changed(child: Run, parent: Run) -> Page:
     after = child.branched_at
     if child.origin is None or child.origin.run != parent.id or after is None:
         raise ValueError(f"{child.id} does not come from {parent.id}")
-    found = metric_differences(child, parent, _judged([child, parent]), after)
+    found = metric_differences(child, parent, judged(metric_names([child, parent])), after)
     return Page(
         kind="what_changed",
         title=f"What did this change do? {child.label} against {parent.label}",
@@ -56,12 +55,6 @@ def what_changed(child: Run, parent: Run) -> Page:
             class_by_class(child, parent),
         ],
     )
-
-
-def _judged(runs: Sequence[Run]) -> list[str]:
-    judged = [metric for metric in metric_names(runs) if direction(metric)]
-    main = main_metric(judged)
-    return sorted(judged, key=lambda metric: (metric != main, metric))
 
 
 def _verdict(found: Sequence[MetricDifference], child: Run, parent: Run) -> list[str]:
