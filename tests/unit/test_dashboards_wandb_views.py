@@ -11,20 +11,21 @@ from pathlib import Path
 
 import pytest
 import shown_runs as s
+import tracked_runs as t
 
 from dashboards.account import Account, CannotPublish
 from dashboards.home import read_experiment
 from dashboards.made import Wanted, make_all
 from dashboards.pages import comparison, monitor, what_changed
 from dashboards.pages import workspace as workspace_page
-from dashboards.panels import LineageTree
+from dashboards.panels import LineageTree, Rows
 from dashboards.records import Run
 from midcourse.contract.runs import Origin, RunStatus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # W&B's packages are written for an older pydantic
     from dashboards.wandb_views import kept_blocks, kept_panels
-    from dashboards.wandb_views.markdown import escape, lineage_tree
+    from dashboards.wandb_views.markdown import escape, lineage_tree, rows_table
     from dashboards.wandb_views.marks import is_own, own_id, view_name
     from dashboards.wandb_views.place import Place
     from dashboards.wandb_views.publish import spec_of
@@ -95,15 +96,55 @@ def test_every_kind_of_panel_is_drawn(experiment, kind):
 
 def test_curves_stand_over_our_step_and_of_a_change_from_the_fork_on(experiment):
     spec = spec_of(drawn(experiment)["what_changed"])
-    grids = [each for each in spec["blocks"] if each["type"] == "panel-grid"]
-    panels = [
-        panel for grid in grids for panel in grid["metadata"]["panelBankSectionConfig"]["panels"]
+    (grid,) = grids_with(spec, "Run History Line Plot")
+    lines = [
+        panel["config"]
+        for panel in grid["panelBankSectionConfig"]["panels"]
+        if panel["viewType"] == "Run History Line Plot"
     ]
-    lines = [each["config"] for each in panels if each["viewType"] == "Run History Line Plot"]
-    assert lines
     assert {(each["xAxis"], each["xAxisMin"]) for each in lines} == {("step", 5.0)}
-    filters = grids[0]["metadata"]["runSets"][0]["filters"]["filters"]
-    assert (filters[0]["key"]["name"], filters[0]["value"]) == ("name", [s.BASELINE, s.GENTLER])
+    assert shown_by(grid) == ("name", [s.BASELINE, s.GENTLER])
+
+
+def grids_with(spec, kind):
+    """The grids of a report in which a panel of W&B's kind stands."""
+    grids = [each["metadata"] for each in spec["blocks"] if each["type"] == "panel-grid"]
+    return [
+        grid
+        for grid in grids
+        if kind in [panel["viewType"] for panel in grid["panelBankSectionConfig"]["panels"]]
+    ]
+
+
+def shown_by(grid):
+    """By what the runs of a grid are chosen."""
+    (found,) = grid["runSets"][0]["filters"]["filters"]
+    return found["key"]["name"], found["value"]
+
+
+def test_a_panel_of_some_runs_shows_those_and_one_of_all_those_that_come_later_too(tmp_path):
+    for number in range(20):
+        file = s.run_file(f"r{number:02}", config={"width": number})
+        logged = [t.metrics(0, val_loss=float(number)), *s.evaluation(0, 8)]
+        s.put_run(tmp_path, file, [s.started(file, values={}), *logged])
+    runs = read_experiment(tmp_path, s.EXPERIMENT).runs
+    spec = spec_of(report(comparison(runs), runs, PLACE))
+    best = ("name", [f"r{number:02}" for number in range(12)])
+    for kind in ("Media Browser", "Weave"):
+        assert {str(shown_by(grid)) for grid in grids_with(spec, kind)} == {str(best)}
+    for kind in ("Run History Line Plot", "Parallel Coordinates Plot", "Run Comparer"):
+        assert {shown_by(grid) for grid in grids_with(spec, kind)} == {("group", s.EXPERIMENT)}
+
+
+def test_a_count_is_told_to_the_last_digit():
+    rows = [["steps", 1234567], ["share", 0.123456], ["on", True], ["none", None]]
+    table = rows_table(Rows(title="T", columns=["fact", "value"], rows=rows))
+    assert [line.split(" | ")[1].rstrip(" |") for line in table.splitlines()[2:]] == [
+        "1234567",
+        "0.1235",
+        "true",
+        "",
+    ]
 
 
 def test_ids_of_a_workspace_are_ours_and_the_same_each_time(experiment):
