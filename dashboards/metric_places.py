@@ -79,7 +79,7 @@ def charts_of(metrics: Iterable[str], place: Place, *, together: bool = True) ->
     """
     stems: dict[str, list[str]] = {}
     for metric in sorted(each for each in metrics if place_of(each) is place):
-        stems.setdefault(_stem(metric, place), []).append(metric)
+        stems.setdefault(stem_of(metric, place), []).append(metric)
     charts = []
     for stem, names in stems.items():
         if together or place is Place.LAYERS or len(names) == 1:
@@ -97,6 +97,13 @@ def title_of(stem: str, place: Place = Place.TRAINING) -> str:
     words = [_WORDS.get(word, word) for word in re.split(r"[\s_/]+", stem) if word]
     text = " ".join(words) or stem
     return text[:1].upper() + text[1:]
+
+
+def stem_of(metric: str, place: Place) -> str:
+    """What metrics of one chart have in common: of layers the quantity, else all but the split."""
+    if place is Place.LAYERS:
+        return metric.partition("/")[0]
+    return _SPLIT_BEHIND.sub("", _SPLIT.sub("", metric))
 
 
 def main_metric(metrics: Iterable[str]) -> str | None:
@@ -125,13 +132,6 @@ def _worth(metric: str) -> tuple[bool, bool, int]:
     order = ("accuracy", "acc", "f1", "auroc", "auc", "loss")
     place = next((index for index, word in enumerate(order) if word in words), len(order))
     return (place_of(metric) is not Place.TRAINING, not is_of_unseen_data(metric), place)
-
-
-def _stem(metric: str, place: Place) -> str:
-    """What metrics of one chart have in common."""
-    if place is Place.LAYERS:
-        return metric.partition("/")[0]
-    return _SPLIT_BEHIND.sub("", _SPLIT.sub("", metric))
 
 
 def _training_first(metric: str) -> tuple[bool, str]:

@@ -18,9 +18,9 @@ def system_facts(runs: Sequence[Run]) -> Rows:
         rows: list[list[JsonValue]] = [
             [name, value] for name, value in (facts[0] | summary).items()
         ]
-        return Rows(title="The run", columns=["fact", "value"], rows=rows)
+        return Rows(title="Facts", columns=["fact", "value"], rows=rows)
     return Rows(
-        title="The runs",
+        title="Facts",
         columns=["run", *facts[0]],
         rows=[[run.label, *each.values()] for run, each in zip(runs, facts, strict=True)],
     )

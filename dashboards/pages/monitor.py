@@ -32,7 +32,7 @@ def monitor(run: Run) -> Page:
             *faults_of([run]),
         ],
         runs=page_runs([run]),
-        sections=[*_at_a_glance(run), *sections_of([run])],
+        sections=[*_at_a_glance(run), *sections_of([run], together=True)],
     )
 
 
