@@ -6,7 +6,13 @@ from typing import Final
 from dashboards.comparing import columns_to_compare, metric_value
 from dashboards.importance import strongest
 from dashboards.metric_places import Place, judged, main_metric
-from dashboards.pages.prose import WHAT_A_STEP_IS, WHAT_MIDCOURSE_IS, faults_of, page_runs
+from dashboards.pages.prose import (
+    WHAT_A_STEP_IS,
+    WHAT_MIDCOURSE_IS,
+    faults_of,
+    page_runs,
+    status_of,
+)
 from dashboards.pages.sections import curves, examples, interventions, per_class, system
 from dashboards.panels import (
     Column,
@@ -91,7 +97,7 @@ def _results(runs: Sequence[Run]) -> Rows:
         rows=[
             [
                 run.label,
-                run.status.value,
+                status_of(run),
                 run.last_step,
                 *(number(metric_value(run, metric)) for metric in shown),
             ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import JsonValue
 
+from dashboards.pages.prose import status_of
 from dashboards.panels import Rows
 from dashboards.records import Run
 from dashboards.words import cell, counted, duration, moment, number
@@ -52,7 +53,7 @@ def _facts(run: Run) -> dict[str, JsonValue]:
     speed = steps_per_second(run)
     took = (run.last_seen - run.begun) if run.last_seen and run.begun else None
     return {
-        "status": f"{run.status.value}: {run.reason}" if run.reason else run.status.value,
+        "status": f"{status_of(run)}: {run.reason}" if run.reason else status_of(run),
         "steps": _steps(run),
         "began": moment(run.begun),
         "from first to last word": duration(took) if took is not None else "—",

@@ -5,9 +5,9 @@ from typing import Final
 
 from dashboards.panels import PageRun
 from dashboards.records import Run
-from dashboards.words import changes, counted
+from dashboards.words import changes, counted, moment
 from midcourse.contract.directions import direction
-from midcourse.contract.runs import Origin
+from midcourse.contract.runs import Origin, RunStatus
 
 WHAT_MIDCOURSE_IS: Final = (
     "Midcourse lets people correct the course of a training run while it trains: pause it, change "
@@ -50,12 +50,23 @@ def _with(origin: Origin) -> str:
     return "" if origin.revert else ", with no change"
 
 
+def status_of(run: Run) -> str:
+    """Its status, and of a run that should be under way when it was last heard of.
+
+    A trainer that was killed has said nothing of it: only that it fell silent tells.
+    """
+    status = run.status.value
+    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED) or run.last_seen is None:
+        return status
+    return f"{status}, last heard of {moment(run.last_seen)}"
+
+
 def how_it_stands(run: Run) -> str:
     """Status and step, in a sentence."""
     step = "" if run.last_step is None else f", at step {run.last_step}"
     total = f" of {run.total_steps}" if step and run.total_steps is not None else ""
     reason = f" ({run.reason})" if run.reason else ""
-    return f"Status: {run.status.value}{reason}{step}{total}."
+    return f"Status: {status_of(run)}{reason}{step}{total}."
 
 
 def which_is_better(metrics: Sequence[str]) -> str:

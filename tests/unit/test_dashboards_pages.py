@@ -87,7 +87,30 @@ def test_a_run_that_logged_nothing_gets_a_page_that_says_so(tmp_path):
     told = {section.title: section.empty for section in page.sections if not section.panels}
     assert told["Training"] == "No metric was logged yet."
     assert told["Examples"] == "No picture was logged."
-    assert page.intro[0].endswith("Status: running.")
+    assert page.intro[0].endswith("Status: running, last heard of 2026-05-01 12:00 UTC.")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (None, "running, last heard of 2026-05-01 12:01 UTC"),
+        (RunStatus.PAUSED, "paused, last heard of 2026-05-01 12:01 UTC"),
+        (RunStatus.INTERRUPTED, "interrupted"),
+        (RunStatus.FINISHED, "finished"),
+    ],
+)
+def test_of_a_run_that_should_be_under_way_it_is_said_when_it_was_last_heard_of(
+    tmp_path, status, told
+):
+    file = s.run_file(t.RUN)
+    ended = [] if status is None else [t.status(status, 70)]
+    s.put_run(tmp_path, file, [s.started(file), t.metrics(70, loss=1.0), *ended])
+    run = read_run(tmp_path, t.RUN)
+    page = monitor(run)
+    assert f"Status: {told}, at step 70" in page.intro[0]
+    assert dict(page.sections[-1].panels[-1].rows)["status"] == told
+    (results,) = [each for each in comparison([run]).sections[0].panels if each.kind == "rows"]
+    assert results.rows[0][1] == told
 
 
 @pytest.mark.parametrize(
