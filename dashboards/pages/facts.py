@@ -16,9 +16,8 @@ def system_facts(runs: Sequence[Run]) -> Rows:
     facts = [_facts(run) for run in runs]
     if len(runs) == 1:
         summary = {f"summary: {name}": cell(value) for name, value in runs[0].summary.items()}
-        rows: list[list[JsonValue]] = [
-            [name, value] for name, value in (facts[0] | summary).items()
-        ]
+        told = facts[0] | _labels(runs[0]) | summary
+        rows: list[list[JsonValue]] = [[name, value] for name, value in told.items()]
         return Rows(title="Facts", columns=["fact", "value"], rows=rows)
     return Rows(
         title="Facts",
@@ -63,6 +62,12 @@ def _facts(run: Run) -> dict[str, JsonValue]:
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "—",
         "W&B": _tracking(run),
     }
+
+
+def _labels(run: Run) -> dict[str, JsonValue]:
+    """What people said of it; nothing where they said nothing."""
+    said = {"tags": ", ".join(run.labels.tags), "notes": run.labels.notes}
+    return {name: text for name, text in said.items() if text}
 
 
 def _steps(run: Run) -> str:
