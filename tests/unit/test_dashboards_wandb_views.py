@@ -27,6 +27,7 @@ with warnings.catch_warnings():
     from dashboards.wandb_views import kept_blocks, kept_panels
     from dashboards.wandb_views.markdown import escape, lineage_tree, rows_table
     from dashboards.wandb_views.marks import is_own, own_id, view_name
+    from dashboards.wandb_views.memory import Memory
     from dashboards.wandb_views.place import Place
     from dashboards.wandb_views.publish import spec_of
     from dashboards.wandb_views.report import report
@@ -198,17 +199,37 @@ def test_names_that_people_chose_are_no_markup():
     assert escape("a|b *c*\n[d](e) <f>") == r"a\|b \*c\* \[d\](e) \<f\>"
 
 
-def test_of_many_runs_the_newest_have_pages_of_their_own(tmp_path):
+def test_of_many_runs_those_heard_of_last_have_pages_of_their_own(tmp_path):
     for number in range(14):
         file = s.run_file(f"r{number:02}")
-        s.put_run(tmp_path, file, [s.started(file)])
+        begun = s.started(file).model_copy(update={"at": t.moment(number)})
+        late = [t.metrics(60, loss=1.0)] if number == 0 else []  # it began first, and still trains
+        s.put_run(tmp_path, file, [begun, *late])
     making = make_all(tmp_path, Wanted(s.EXPERIMENT))
     assert [made.page.kind for made in making.pages] == ["workspace", "comparison"] + [
         "monitor"
     ] * 12
-    assert making.pages[-1].runs[0].id == "r13"
-    assert making.notes == ["2 older runs have no page of their own; --run and --fork make them"]
+    own = [made.runs[0].id for made in making.pages[2:]]
+    assert own == ["r00", *(f"r{number:02}" for number in range(3, 14))]
+    assert [made.runs[0].id for made in making.older] == ["r01", "r02"]
+    assert making.notes == [
+        "of 14 runs, the 12 heard of last get pages of their own; --run and --fork make those of "
+        "others"
+    ]
     assert len(making.runs) == 14
+
+
+def test_what_a_report_said_last_is_remembered(tmp_path):
+    memory = Memory(tmp_path, "https://w")
+    assert not memory.has_other("us/p", "report", "one"), "it was never published"
+    memory.keep("us/p", "report", "id1", "one")
+    memory.keep("us/p", "space", "id2")
+    assert not memory.has_other("us/p", "report", "one")
+    assert memory.has_other("us/p", "report", "two")
+    assert not memory.has_other("us/q", "report", "two")
+    assert (memory.id_of("us/p", "report"), memory.id_of("us/p", "space")) == ("id1", "id2")
+    (tmp_path / "published.json").write_text('{"https://w us/p report": "id1"}')
+    assert memory.has_other("us/p", "report", "one"), "an older Midcourse did not remember it"
 
 
 # -- what people did -------------------------------------------------------------------------------
