@@ -31,8 +31,8 @@ def differing(settings: Sequence[Mapping[str, JsonValue]]) -> list[str]:
     ]
 
 
-def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
-    """What the runs differ in and an axis can show, numbers and words: parameters, then settings.
+def columns_that_differ(runs: Sequence[Run]) -> list[Column]:
+    """What is not the same in all runs, and has a value in some: parameters, then settings.
 
     A live parameter counts as it was last, in place of what the configuration says of it.
     """
@@ -43,7 +43,12 @@ def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
         for name in differing([config_of(run) for run in runs])
         if name not in steered
     ]
-    return [column for column in columns if _fits_an_axis(_values(column, runs))]
+    return [column for column in columns if _values(column, runs)]
+
+
+def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
+    """What the runs differ in and an axis can show: numbers and words, but no lists."""
+    return [column for column in columns_that_differ(runs) if _fits_an_axis(_values(column, runs))]
 
 
 def value_of(column: Column, run: Run) -> JsonValue:
@@ -73,4 +78,4 @@ def _values(column: Column, runs: Iterable[Run]) -> list[JsonValue]:
 
 
 def _fits_an_axis(values: Sequence[JsonValue]) -> bool:
-    return bool(values) and all(isinstance(value, bool | int | float | str) for value in values)
+    return all(isinstance(value, bool | int | float | str) for value in values)

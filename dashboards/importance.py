@@ -61,18 +61,14 @@ def rank(runs: Sequence[Run], columns: Sequence[Column], metric: str) -> Ranking
 
 def strongest(
     runs: Sequence[Run], columns: Sequence[Column], metric: str, at_most: int
-) -> tuple[list[Column], list[Column]]:
-    """The columns that go with a metric most, and the others, both in the order given.
+) -> list[Column]:
+    """The columns that go with a metric most, in the order given.
 
     Those that cannot be ranked come after those that can, as they stand.
     """
     places = [each.column for each in rank(runs, columns, metric).correlations]
     places += [column for column in columns if column not in places]
-    chosen = places[:at_most]
-    return (
-        [column for column in columns if column in chosen],
-        [column for column in columns if column not in chosen],
-    )
+    return [column for column in columns if column in places[:at_most]]
 
 
 def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from dashboards.comparing import columns_to_compare, metric_value
+from dashboards.comparing import columns_that_differ, columns_to_compare, metric_value
 from dashboards.importance import strongest
 from dashboards.metric_places import Place, judged, main_metric
 from dashboards.pages.prose import (
@@ -131,7 +131,7 @@ def _settings(runs: Sequence[Run], main: str | None) -> Section:
             )
         )
     if len(runs) > 1 and columns and main is not None:
-        panels += _against(columns, main, [run for run in runs if main in run.series])
+        panels += _against(columns, main, runs)
     return Section(
         title="Settings",
         explanation=(
@@ -143,11 +143,12 @@ def _settings(runs: Sequence[Run], main: str | None) -> Section:
     )
 
 
-def _against(columns: list[Column], main: str, runs: list[Run]) -> list[Panel]:
+def _against(columns: list[Column], main: str, runs: Sequence[Run]) -> list[Panel]:
     """The axes that say most; the ranking is a table, and has room for all."""
     result = Column(source="metric", name=main)
-    axes, others = strongest(runs, columns, main, MOST_AXES)
-    ids = [run.id for run in runs]
+    axes = strongest(runs, columns, main, MOST_AXES)
+    others = [column for column in columns_that_differ(runs) if column not in axes]
+    ids = [run.id for run in runs if main in run.series]
     return [
         ParallelCoordinates(
             title="From settings to results",

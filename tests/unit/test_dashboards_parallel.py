@@ -71,7 +71,7 @@ def test_of_many_settings_the_strongest_have_an_axis_and_all_are_ranked(tmp_path
 
 def test_where_nothing_is_ranked_the_first_settings_have_an_axis(tmp_path):
     for index in range(2):
-        config = {f"a{i}": index for i in range(9)}
+        config = {f"a{i}": index for i in range(9)} | {"betas": [0.9, 0.99 + index / 1000]}
         file = s.run_file(f"r{index}", config=config)
         s.put_run(tmp_path, file, [s.started(file, values={}), t.metrics(0, val_loss=1.0)])
     runs = read_experiment(tmp_path, s.EXPERIMENT).runs
@@ -81,4 +81,4 @@ def test_where_nothing_is_ranked_the_first_settings_have_an_axis(tmp_path):
         *(f"a{i}" for i in range(8)),
         "val_loss",
     ]
-    assert parallel.explanation.endswith("1 more setting differs and has no axis: a8.")
+    assert parallel.explanation.endswith("2 more settings differ and have no axis: a8, betas.")
