@@ -17,6 +17,7 @@ from dashboards.home import NothingToShow
 from dashboards.html import CannotWrite, render, write
 from dashboards.made import Made, Wanted, make
 from dashboards.publishing import publish, tell
+from dashboards.words import listed
 from midcourse.contract.environment import HOME
 from midcourse.contract.paths import DEFAULT_HOME
 
@@ -27,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, make, write."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.experiment is None and given.run is None and given.fork is None:
-        parser.error("say which experiment, or a run with --run or --fork")
+    if (wrong := _what_is_wrong(given)) is not None:
+        parser.error(wrong)
     wanted = Wanted(given.experiment, given.run, given.fork, given.workspace)
     try:
         if given.what == PUBLISH and given.html is None:
@@ -45,10 +46,28 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _what_is_wrong(given: argparse.Namespace) -> str | None:
+    """Of options that do not go together, in a sentence; None: they do."""
+    if given.experiment is None and given.run is None and given.fork is None:
+        return "say which experiment, or a run with --run or --fork"
+    if given.what == PUBLISH and given.html is not None:
+        of_wandb = {"--entity": given.entity, "--project": given.project, "--json": given.json}
+        useless = [option for option, value in of_wandb.items() if value]
+        if useless:
+            return f"--html writes a file and asks W&B nothing: leave out {listed(useless)}"
+    return None
+
+
 def _tell(made: Made, path: Path) -> None:
     sys.stdout.write(f"{path.absolute()}\n")
     for fault in (*made.faults, *(fault for run in made.runs for fault in run.faults)):
         sys.stderr.write(f"{fault}\n")
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it must name a file")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,16 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     html = kinds.add_parser(HTML, help="one self-contained HTML file; needs no account")
     html.add_argument(
-        "-o", "--output", dest="html", type=Path, metavar="FILE", help="by default <its name>.html"
+        "-o", "--output", dest="html", type=_file, metavar="FILE", help="by default <its name>.html"
     )
     publisher = kinds.add_parser(
         PUBLISH, help="save the pages of an experiment in W&B, or change them there; prints links"
     )
     publisher.add_argument(
         "--html",
-        type=Path,
+        type=_file,
         metavar="FILE",
-        help="write one self-contained file instead; needs no account",
+        help="write one page as a self-contained file instead, as `html` does; needs no account",
     )
     publisher.add_argument("--entity", help="the team or user in W&B (WANDB_ENTITY; the key's own)")
     publisher.add_argument("--project", help="the project (WANDB_PROJECT; midcourse)")

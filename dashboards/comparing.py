@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from pydantic import JsonValue
 
@@ -10,9 +9,6 @@ from dashboards.panels import Column
 from dashboards.records import Run
 from midcourse.contract.directions import direction
 from midcourse.contract.dotted import flat
-
-MOST_COLUMNS: Final = 8
-"""More axes than this nobody reads."""
 
 
 def config_of(run: Run) -> dict[str, JsonValue]:
@@ -35,8 +31,8 @@ def differing(settings: Sequence[Mapping[str, JsonValue]]) -> list[str]:
     ]
 
 
-def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
-    """What the runs differ in and an axis can show: numbers and words, `MOST_COLUMNS` at most.
+def columns_that_differ(runs: Sequence[Run]) -> list[Column]:
+    """What is not the same in all runs, and has a value in some: parameters, then settings.
 
     A live parameter counts as it was last, in place of what the configuration says of it.
     """
@@ -47,8 +43,12 @@ def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
         for name in differing([config_of(run) for run in runs])
         if name not in steered
     ]
-    shown = [column for column in columns if _fits_an_axis(_values(column, runs))]
-    return shown[:MOST_COLUMNS]
+    return [column for column in columns if _values(column, runs)]
+
+
+def columns_to_compare(runs: Sequence[Run]) -> list[Column]:
+    """What the runs differ in and an axis can show: numbers and words, but no lists."""
+    return [column for column in columns_that_differ(runs) if _fits_an_axis(_values(column, runs))]
 
 
 def value_of(column: Column, run: Run) -> JsonValue:
@@ -78,4 +78,4 @@ def _values(column: Column, runs: Iterable[Run]) -> list[JsonValue]:
 
 
 def _fits_an_axis(values: Sequence[JsonValue]) -> bool:
-    return bool(values) and all(isinstance(value, bool | int | float | str) for value in values)
+    return all(isinstance(value, bool | int | float | str) for value in values)

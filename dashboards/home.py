@@ -1,8 +1,9 @@
 """Finds experiments and runs below a home, and reads them into records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -11,7 +12,9 @@ from dashboards.run_log import read_run_log
 from midcourse.contract.checkpoints import CheckpointRecord, Manifest
 from midcourse.contract.errors import MidcourseError, first_line
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.runs import RunFile, RunStatus, TrackingStatus
+from midcourse.contract.runs import RunFile, RunLabels, RunStatus, TrackingStatus
+
+Beside = TypeVar("Beside", RunLabels, TrackingStatus)
 
 
 class NothingToShow(MidcourseError):
@@ -54,7 +57,7 @@ def read_run(home: Path, name: str) -> Run:
 
     Args:
         home: the folder of all runs.
-        name: its id, or what people call it.
+        name: its id, what people call it now, or what it was called when it was made.
 
     Raises:
         NothingToShow: there is no such run here, or several of that name, or it has logged
@@ -62,8 +65,8 @@ def read_run(home: Path, name: str) -> Run:
     """
     faults: list[str] = []
     there = {file.id: (file, paths) for file, paths in _run_files(home, faults)}
-    named = [file.id for file, _ in there.values() if file.name == name]
-    if name not in there and len(named) > 1:
+    named = [] if name in there else _called(name, there.values())
+    if len(named) > 1:
         raise NothingToShow(f"{name!r} may be any of {', '.join(named)}: give the id")
     found = there.get(name) or (there[named[0]] if named else None)
     if found is None:
@@ -74,6 +77,16 @@ def read_run(home: Path, name: str) -> Run:
         return _read(*found)
     except OSError as error:
         raise NothingToShow(f"run {found[0].id} cannot be read: {first_line(error)}") from None
+
+
+def _called(name: str, there: Iterable[tuple[RunFile, RunPaths]]) -> list[str]:
+    """The ids of the runs of that name; of runs that were renamed, where none has it now."""
+    now, once = [], []
+    for file, paths in there:
+        called = _labels(paths, []).name or file.name
+        now += [file.id] if called == name else []
+        once += [file.id] if file.name == name else []
+    return now or once
 
 
 def _run_files(home: Path, faults: list[str]) -> Iterator[tuple[RunFile, RunPaths]]:
@@ -115,6 +128,7 @@ def _read(file: RunFile, paths: RunPaths) -> Run:
         summary=log.summary,
         notices=tuple(log.notices),
         versions=_versions(paths, log.checkpoints),
+        labels=_labels(paths, faults),
         tracking=_tracking(paths, faults),
         faults=tuple(faults),
     )
@@ -131,13 +145,22 @@ def _versions(paths: RunPaths, checkpoints: tuple[CheckpointRecord, ...]) -> dic
     return {}
 
 
+def _labels(paths: RunPaths, faults: list[str]) -> RunLabels:
+    return _beside(paths, paths.labels, RunLabels, faults) or RunLabels()
+
+
 def _tracking(paths: RunPaths, faults: list[str]) -> TrackingStatus | None:
+    return _beside(paths, paths.tracking_status, TrackingStatus, faults)
+
+
+def _beside(paths: RunPaths, path: Path, kind: type[Beside], faults: list[str]) -> Beside | None:
+    """A file that a run may have beside its log; None where there is none that can be used."""
     try:
-        return TrackingStatus.model_validate_json(paths.tracking_status.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        faults.append(f"tracking/status.json is not used: {first_line(error)}")
+        faults.append(f"{path.relative_to(paths.folder)} is not used: {first_line(error)}")
         return None
 
 

@@ -59,6 +59,18 @@ def rank(runs: Sequence[Run], columns: Sequence[Column], metric: str) -> Ranking
     return Ranking(found, left_out, len(judged))
 
 
+def strongest(
+    runs: Sequence[Run], columns: Sequence[Column], metric: str, at_most: int
+) -> list[Column]:
+    """The columns that go with a metric most, in the order given.
+
+    Those that cannot be ranked come after those that can, as they stand.
+    """
+    places = [each.column for each in rank(runs, columns, metric).correlations]
+    places += [column for column in columns if column not in places]
+    return [column for column in columns if column in places[:at_most]]
+
+
 def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
     """The correlation of the ranks, equal values sharing the mean of theirs.
 

@@ -65,6 +65,8 @@ def told(branch: Branch, metric: str | None) -> str:
         verb = "went on" if run.origin.revert else "forked"
         point = f"after step {run.branched_at}" if run.branched_at != -1 else "before step 0"
         parts.append(f"{verb} {point}")
+        if run.origin.warm_start:
+            parts.append("with another configuration")
         if run.origin.changes:
             parts.append(changes(run.origin.changes))
     return " · ".join(parts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from dashboards.panels import Page
 from dashboards.records import Experiment, Run
 
 MOST_RUNS: Final = 12
-"""So many runs of an experiment have pages of their own when all of it is published."""
+"""So many runs of an experiment get pages of their own when all of it is published."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,16 @@ class Making:
     """All that they name, each once."""
     notes: Sequence[str] = ()
     """What could not be read, or was left out, in words."""
+    older: Sequence[Made] = ()
+    """Of runs that were not heard of lately: those of them that were published once are kept up to
+    date, or one that ended since would be called running there for ever."""
 
 
 def make_all(home: Path, wanted: Wanted) -> Making:
     """Every page of an experiment; or the one that is wanted, where one is named.
 
-    The workspace, the comparison, and of the newest `MOST_RUNS` runs the monitor, and what their
-    change did of those that are forks.
+    The workspace, the comparison, and of the `MOST_RUNS` runs that were heard of last the monitor,
+    and what their change did of those that are forks.
 
     Raises:
         NothingToShow: no such experiment or run logged anything, or the run is no fork.
@@ -87,16 +92,27 @@ def make_all(home: Path, wanted: Wanted) -> Making:
     assert wanted.experiment is not None, "whoever asks names an experiment, or a run"
     experiment = read_experiment(home, wanted.experiment)
     runs, faults = experiment.runs, experiment.faults
-    newest = runs[-MOST_RUNS:]
+    newest = sorted(runs, key=lambda run: (run.last_seen or _NEVER, run.id))[-MOST_RUNS:]
+    others = [run for run in runs if run not in newest]
     pages = [
         Made(workspace(experiment), runs, experiment.name),
         Made(comparison(runs, faults), runs, experiment.name),
-        *(Made(monitor(run), [run], run.id) for run in newest),
-        *(page for run in newest if (page := _change_of(run, home, experiment)) is not None),
+        *_own_pages([run for run in runs if run in newest], home, experiment),
     ]
-    left_out = len(runs) - len(newest)
-    told = f"{left_out} older runs have no page of their own; --run and --fork make them"
-    return Making(pages, _named_by(pages), [*faults, *([told] if left_out else [])])
+    told = (
+        f"of {len(runs)} runs, the {MOST_RUNS} heard of last get pages of their own; --run and "
+        "--fork make those of others"
+    )
+    notes = [*faults, *([told] if others else [])]
+    return Making(pages, _named_by(pages), notes, _own_pages(others, home, experiment))
+
+
+def _own_pages(runs: Sequence[Run], home: Path, experiment: Experiment) -> list[Made]:
+    changes = [_change_of(run, home, experiment) for run in runs]
+    return [
+        *(Made(monitor(run), [run], run.id) for run in runs),
+        *(page for page in changes if page is not None),
+    ]
 
 
 def _change_of(child: Run, home: Path, experiment: Experiment) -> Made | None:

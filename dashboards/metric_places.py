@@ -40,8 +40,9 @@ _SYSTEM = re.compile(
     r"|_seconds$|(gpu|cpu|memory)_(util|usage|mb|gb)"
 )
 _PER_CLASS = re.compile(r"(^|[/_])(per_class|by_class|class)[/_]")
-_SPLIT = re.compile(r"^(train|training|test|val|valid|validation|eval|dev)[/_.-](?=.)")
-_SPLIT_BEHIND = re.compile(r"(?<=.)[/_.-](train|training|test|val|valid|validation|eval|dev)$")
+_SPLITS = "train|training|test|val|valid|validation|eval|dev"
+_SPLIT = re.compile(rf"^({_SPLITS})[/_.-](?=.)", re.IGNORECASE)
+_SPLIT_BEHIND = re.compile(rf"(?<=.)[/_.-]({_SPLITS})$", re.IGNORECASE)
 
 _WORDS = {"lr": "learning rate", "f1": "F1", "auroc": "AUROC", "auc": "AUC", "iou": "IoU"}
 _LAYER_TITLES = {
@@ -78,7 +79,7 @@ def charts_of(metrics: Iterable[str], place: Place, *, together: bool = True) ->
     """
     stems: dict[str, list[str]] = {}
     for metric in sorted(each for each in metrics if place_of(each) is place):
-        stems.setdefault(_stem(metric, place), []).append(metric)
+        stems.setdefault(stem_of(metric, place), []).append(metric)
     charts = []
     for stem, names in stems.items():
         if together or place is Place.LAYERS or len(names) == 1:
@@ -98,30 +99,39 @@ def title_of(stem: str, place: Place = Place.TRAINING) -> str:
     return text[:1].upper() + text[1:]
 
 
+def stem_of(metric: str, place: Place) -> str:
+    """What metrics of one chart have in common: of layers the quantity, else all but the split."""
+    if place is Place.LAYERS:
+        return metric.partition("/")[0]
+    return _SPLIT_BEHIND.sub("", _SPLIT.sub("", metric))
+
+
 def main_metric(metrics: Iterable[str]) -> str | None:
-    """The one by which runs are judged: of unseen data, accuracy before loss; None: none tells."""
-    judged = [metric for metric in metrics if direction(metric)]
-    return min(judged, key=lambda metric: (*_worth(metric), metric), default=None)
+    """The one by which runs are judged, as `judged` has it; None: none tells."""
+    return next(iter(judged(metrics)), None)
+
+
+def judged(metrics: Iterable[str]) -> list[str]:
+    """Those whose direction is known, the one that tells most first.
+
+    A metric of one class, or of one layer, comes after all that speak of the whole; then those of
+    unseen data come first, and accuracy before loss.
+    """
+    directed = [metric for metric in metrics if direction(metric)]
+    return sorted(directed, key=lambda metric: (*_worth(metric), metric))
 
 
 def is_of_unseen_data(metric: str) -> bool:
     """Whether it was measured on data that the run does not train on, as its name tells."""
     found = _SPLIT.search(metric) or _SPLIT_BEHIND.search(metric)
-    return found is not None and not found[1].startswith("train")
+    return found is not None and not found[1].lower().startswith("train")
 
 
-def _worth(metric: str) -> tuple[int, int]:
+def _worth(metric: str) -> tuple[bool, bool, int]:
     words = re.split(r"[/_.-]", metric.lower())
     order = ("accuracy", "acc", "f1", "auroc", "auc", "loss")
     place = next((index for index, word in enumerate(order) if word in words), len(order))
-    return (0 if is_of_unseen_data(metric) else 1, place)
-
-
-def _stem(metric: str, place: Place) -> str:
-    """What metrics of one chart have in common."""
-    if place is Place.LAYERS:
-        return metric.partition("/")[0]
-    return _SPLIT_BEHIND.sub("", _SPLIT.sub("", metric))
+    return (place_of(metric) is not Place.TRAINING, not is_of_unseen_data(metric), place)
 
 
 def _training_first(metric: str) -> tuple[bool, str]:

@@ -45,7 +45,7 @@ def publish(home: Path, wanted: Wanted, account: Account) -> Publication:
     publisher = Publisher(account, home)
     notes = [*making.notes, *_not_there(publisher.not_there(making.runs), making.pages)]
     links = []
-    for made in making.pages:
+    for made in (*making.pages, *filter(publisher.has_news, making.older)):
         published = publisher.publish(made)
         links.append(Link(title=published.title, url=published.link))
         notes += published.notes

@@ -12,7 +12,7 @@ from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.directions import direction
 from midcourse.contract.media import Media
 from midcourse.contract.names import checkpoint_step
-from midcourse.contract.runs import Origin, RunFile, RunStatus, TrackingStatus
+from midcourse.contract.runs import Origin, RunFile, RunLabels, RunStatus, TrackingStatus
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class Run:
     notices: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the programs that wrote its newest checkpoint."""
+    labels: RunLabels = field(default_factory=RunLabels)
+    """What people call it by now; empty where nobody has called it anything since it was made."""
     tracking: TrackingStatus | None = None
     faults: tuple[str, ...] = ()
     """What of it could not be read, in words."""
@@ -105,9 +107,14 @@ class Run:
         return self.file.experiment
 
     @property
+    def name(self) -> str | None:
+        """Its name as it is now; None: it has none."""
+        return self.labels.name or self.file.name
+
+    @property
     def label(self) -> str:
         """What people call it: its name with its id, or its id."""
-        return f"{self.file.name} ({self.id})" if self.file.name else self.id
+        return f"{self.name} ({self.id})" if self.name else self.id
 
     @property
     def config(self) -> Mapping[str, JsonValue]:

@@ -15,8 +15,11 @@ def write(path: Path, document: str) -> None:
     """Write a document; one that was there before stays until the new one is whole.
 
     Raises:
-        CannotWrite: its folder is not there or not writable, or the disk is full.
+        CannotWrite: it is a folder, or its folder is not there or not writable, or the disk is
+            full.
     """
+    if path.is_dir():
+        raise CannotWrite(f"{path} cannot be written: it is a folder")
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_text(document, "utf-8", errors="replace")

@@ -14,6 +14,8 @@ from dashboards.words import number, plain
 
 WIDTH, HEIGHT = 1160, 300
 LEFT, RIGHT, TOP, BOTTOM = 70, 90, 40, 16
+NONE, NONE_ROOM = "none", 34
+"""Where runs cross an axis on which they have no value: at its foot, apart from the scale."""
 _MUCH = 50.0
 """An axis of positive numbers that spans more than this factor is logarithmic."""
 _LONGEST = 24
@@ -49,15 +51,15 @@ class ParallelView:
 
 
 def draw_parallel(panel: ParallelCoordinates, source: Source) -> ParallelView:
-    """The chart of a panel; a run that lacks a value is left out, and told."""
+    """The chart of a panel; a run that has no result, which is the last column, is left out."""
     columns = panel.columns
     values = {run.id: [value_of(each, run) for each in columns] for run in source.of(panel.runs)}
-    whole = {run: row for run, row in values.items() if all(_has_place(value) for value in row)}
+    shown = {run: row for run, row in values.items() if _has_value(row[-1])}
     apart = (WIDTH - LEFT - RIGHT) / (len(columns) - 1)
     axes, places = [], []
     for index, column in enumerate(columns):
         at = round(LEFT + apart * index, 1)
-        ticks, place = _axis([row[index] for row in whole.values()])
+        ticks, place = _axis([row[index] for row in shown.values()])
         axes.append(Axis(at, _title(column), ticks))
         places.append((at, place))
     lines = [
@@ -70,40 +72,48 @@ def draw_parallel(panel: ParallelCoordinates, source: Source) -> ParallelView:
             run=source.index(run),
             text=f"{source.label(run)}: {_in_words(columns, row)}",
         )
-        for run, row in whole.items()
+        for run, row in shown.items()
     ]
-    missing = [source.label(run) for run in values if run not in whole]
-    notes = [f"Left out, as not all of these are known of them: {', '.join(missing)}."]
-    return ParallelView(
-        axes, lines, notes if missing else [], "; ".join(line.text for line in lines)
-    )
+    missing = ", ".join(source.label(run) for run in values if run not in shown)
+    notes = [f"Left out, as they have no {columns[-1].name} yet: {missing}."] if missing else []
+    return ParallelView(axes, lines, notes, "; ".join(line.text for line in lines))
 
 
-def _axis(values: Sequence[JsonValue]) -> tuple[list[tuple[float, str]], dict[str, float]]:
-    """Ticks of an axis, and the place of each value on it."""
+def _axis(values: Sequence[JsonValue]) -> tuple[list[tuple[float, str]], dict[str | None, float]]:
+    """Ticks of an axis, and the place of each value on it; None stands for having none."""
+    there = [value for value in values if _has_value(value)]
     low, high = HEIGHT - BOTTOM, TOP
-    numbers = [value for value in values if _is_number(value)]
-    if values and len(numbers) == len(values):
-        floats = [float(value) for value in numbers if isinstance(value, int | float)]
-        wide = min(floats) > 0 and max(floats) / min(floats) > _MUCH
-        scale = scale_over(floats, low, high, log=wide)
+    if len(there) == len(values):
+        return _scaled(there, low, high)
+    ticks, places = _scaled(there, low - NONE_ROOM, high)
+    return [*ticks, (low, NONE)], {**places, None: low}
+
+
+def _scaled(
+    values: Sequence[JsonValue], low: float, high: float
+) -> tuple[list[tuple[float, str]], dict[str | None, float]]:
+    """Of values that are there: a scale of numbers, or a place for each word."""
+    numbers = [value for value in values if isinstance(value, int | float) and _is_number(value)]
+    if numbers and len(numbers) == len(values):
+        wide = min(numbers) > 0 and max(numbers) / min(numbers) > _MUCH
+        scale = scale_over([float(value) for value in numbers], low, high, log=wide)
         ticks = [(scale(value), label) for value, label in scale.ticks]
-        return ticks, {_key(value): scale(float(value)) for value in numbers}  # type: ignore[arg-type]
-    words = list(dict.fromkeys(_key(value) for value in values))
+        return ticks, {_key(value): scale(float(value)) for value in numbers}
+    words = list(dict.fromkeys(plain(value) for value in values))
     scale = Scale(-0.5, max(len(words) - 0.5, 0.5), low, high)
-    places = {word: scale(float(index)) for index, word in enumerate(words)}
-    return [(place, _short(word)) for word, place in places.items()], places
+    places: dict[str | None, float] = {word: scale(float(i)) for i, word in enumerate(words)}
+    return [(places[word], _short(word)) for word in words], places
 
 
-def _key(value: JsonValue) -> str:
-    return plain(value)
+def _key(value: JsonValue) -> str | None:
+    return plain(value) if _has_value(value) else None
 
 
 def _is_number(value: JsonValue) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _has_place(value: JsonValue) -> bool:
+def _has_value(value: JsonValue) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
@@ -113,9 +123,14 @@ def _title(column: Column) -> str:
 
 def _in_words(columns: Sequence[Column], row: Sequence[JsonValue]) -> str:
     return ", ".join(
-        f"{column.name} {number(value) if isinstance(value, float) else plain(value)}"
-        for column, value in zip(columns, row, strict=True)
+        f"{column.name} {_in_a_word(value)}" for column, value in zip(columns, row, strict=True)
     )
+
+
+def _in_a_word(value: JsonValue) -> str:
+    if value is None:
+        return NONE
+    return number(value) if isinstance(value, float) else plain(value)
 
 
 def _short(text: str) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from dashboards.html.colours import COLOURS
 from dashboards.html.source import Source
+from dashboards.html.spread import spread_out
 from dashboards.html.views import PanelView, draw
 from dashboards.panels import Curves, Page, Section
 from dashboards.records import Run
@@ -32,7 +33,9 @@ def render(page: Page, runs: Iterable[Run], now: datetime | None = None) -> str:
         runs: the records of all runs that the page names.
         now: when it is made; by default, now.
     """
-    source = Source(page, {run.id: run for run in runs}, _points(page))
+    by_id = {run.id: run for run in runs}
+    page = spread_out(page, by_id)
+    source = Source(page, by_id, _points(page))
     sections = [
         _draw_section(section, place, source) for place, section in enumerate(page.sections)
     ]

@@ -1,10 +1,18 @@
 """Comparison: the runs of an experiment, side by side."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from dashboards.comparing import columns_to_compare, metric_value
-from dashboards.metric_places import Place, main_metric
-from dashboards.pages.prose import WHAT_A_STEP_IS, WHAT_MIDCOURSE_IS, faults_of, page_runs
+from dashboards.comparing import columns_that_differ, columns_to_compare, metric_value
+from dashboards.importance import strongest
+from dashboards.metric_places import Place, judged, main_metric
+from dashboards.pages.prose import (
+    WHAT_A_STEP_IS,
+    WHAT_MIDCOURSE_IS,
+    faults_of,
+    page_runs,
+    status_of,
+)
 from dashboards.pages.sections import curves, examples, interventions, per_class, system
 from dashboards.panels import (
     Column,
@@ -19,7 +27,11 @@ from dashboards.panels import (
 )
 from dashboards.records import Run, metric_names
 from dashboards.words import counted, number
-from midcourse.contract.directions import direction
+
+MOST_AXES: Final = 8
+"""Of settings; more than this nobody reads."""
+MOST_METRICS: Final = 6
+"""In the table of best values."""
 
 
 def comparison(runs: Sequence[Run], faults: Sequence[str] = ()) -> Page:
@@ -74,21 +86,20 @@ def _overview(runs: Sequence[Run], main: str | None) -> Section:
 
 
 def _results(runs: Sequence[Run]) -> Rows:
-    judged = [metric for metric in metric_names(runs) if direction(metric)]
-    order = sorted(judged, key=lambda metric: (metric != main_metric(judged), metric))[:6]
+    shown = judged(metric_names(runs))[:MOST_METRICS]
     return Rows(
         title="Best values",
         explanation=(
             "The best value of each metric over the whole run: the highest, or of losses and "
             "errors the lowest."
         ),
-        columns=["run", "status", "last step", *order],
+        columns=["run", "status", "last step", *shown],
         rows=[
             [
                 run.label,
-                run.status.value,
+                status_of(run),
                 run.last_step,
-                *(number(metric_value(run, metric)) for metric in order),
+                *(number(metric_value(run, metric)) for metric in shown),
             ]
             for run in runs
         ],
@@ -120,7 +131,7 @@ def _settings(runs: Sequence[Run], main: str | None) -> Section:
             )
         )
     if len(runs) > 1 and columns and main is not None:
-        panels += _against(columns, main, [run.id for run in runs if main in run.series])
+        panels += _against(columns, main, runs)
     return Section(
         title="Settings",
         explanation=(
@@ -132,17 +143,21 @@ def _settings(runs: Sequence[Run], main: str | None) -> Section:
     )
 
 
-def _against(columns: list[Column], main: str, runs: list[str]) -> list[Panel]:
+def _against(columns: list[Column], main: str, runs: Sequence[Run]) -> list[Panel]:
+    """The axes that say most; the ranking is a table, and has room for all."""
     result = Column(source="metric", name=main)
+    axes = strongest(runs, columns, main, MOST_AXES)
+    others = [column for column in columns_that_differ(runs) if column not in axes]
+    ids = [run.id for run in runs if main in run.series]
     return [
         ParallelCoordinates(
             title="From settings to results",
             explanation=(
                 f"Each line is a run. It crosses every axis at the run's value, and the last one "
-                f"at its best {main}."
+                f"at its best {main}.{_without_axis(others)}"
             ),
-            runs=runs,
-            columns=[*columns, result],
+            runs=ids,
+            columns=[*axes, result],
         ),
         Importance(
             title=f"What goes with {main}",
@@ -152,8 +167,17 @@ def _against(columns: list[Column], main: str, runs: list[str]) -> list[Panel]:
                 "such order. It says what went together, not what caused what; and a live "
                 "parameter counts as it was last, though the best may have come before."
             ),
-            runs=runs,
+            runs=ids,
             columns=columns,
             metric=main,
         ),
     ]
+
+
+def _without_axis(columns: Sequence[Column]) -> str:
+    if not columns:
+        return ""
+    settings = counted(
+        len(columns), "more setting differs and has", "more settings differ and have"
+    )
+    return f" {settings} no axis: {', '.join(column.name for column in columns)}."

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import JsonValue
 
+from dashboards.pages.prose import status_of
 from dashboards.panels import Rows
 from dashboards.records import Run
 from dashboards.words import cell, counted, duration, moment, number
@@ -15,12 +16,11 @@ def system_facts(runs: Sequence[Run]) -> Rows:
     facts = [_facts(run) for run in runs]
     if len(runs) == 1:
         summary = {f"summary: {name}": cell(value) for name, value in runs[0].summary.items()}
-        rows: list[list[JsonValue]] = [
-            [name, value] for name, value in (facts[0] | summary).items()
-        ]
-        return Rows(title="The run", columns=["fact", "value"], rows=rows)
+        told = facts[0] | _labels(runs[0]) | summary
+        rows: list[list[JsonValue]] = [[name, value] for name, value in told.items()]
+        return Rows(title="Facts", columns=["fact", "value"], rows=rows)
     return Rows(
-        title="The runs",
+        title="Facts",
         columns=["run", *facts[0]],
         rows=[[run.label, *each.values()] for run, each in zip(runs, facts, strict=True)],
     )
@@ -52,7 +52,7 @@ def _facts(run: Run) -> dict[str, JsonValue]:
     speed = steps_per_second(run)
     took = (run.last_seen - run.begun) if run.last_seen and run.begun else None
     return {
-        "status": f"{run.status.value}: {run.reason}" if run.reason else run.status.value,
+        "status": f"{status_of(run)}: {run.reason}" if run.reason else status_of(run),
         "steps": _steps(run),
         "began": moment(run.begun),
         "from first to last word": duration(took) if took is not None else "—",
@@ -62,6 +62,12 @@ def _facts(run: Run) -> dict[str, JsonValue]:
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "—",
         "W&B": _tracking(run),
     }
+
+
+def _labels(run: Run) -> dict[str, JsonValue]:
+    """What people said of it; nothing where they said nothing."""
+    said = {"tags": ", ".join(run.labels.tags), "notes": run.labels.notes}
+    return {name: text for name, text in said.items() if text}
 
 
 def _steps(run: Run) -> str:

@@ -1,6 +1,8 @@
 """Monitor: one run."""
 
-from dashboards.metric_places import main_metric
+from typing import Final
+
+from dashboards.metric_places import judged
 from dashboards.pages.prose import (
     WHAT_A_STEP_IS,
     WHAT_MIDCOURSE_IS,
@@ -12,7 +14,9 @@ from dashboards.pages.prose import (
 from dashboards.pages.sections import sections_of
 from dashboards.panels import Page, Scalar, Scalars, Section
 from dashboards.records import Run
-from midcourse.contract.directions import direction
+
+MOST_NUMBERS: Final = 5
+"""At a glance."""
 
 
 def monitor(run: Run) -> Page:
@@ -28,16 +32,14 @@ def monitor(run: Run) -> Page:
             *faults_of([run]),
         ],
         runs=page_runs([run]),
-        sections=[*_at_a_glance(run), *sections_of([run])],
+        sections=[*_at_a_glance(run), *sections_of([run], together=True)],
     )
 
 
 def _at_a_glance(run: Run) -> list[Section]:
-    judged = sorted(name for name in run.series if direction(name))
-    main = main_metric(judged)
-    if main is None:
+    shown = judged(run.series)[:MOST_NUMBERS]
+    if not shown:
         return []
-    others = [name for name in judged if name != main]
     return [
         Section(
             title="At a glance",
@@ -47,8 +49,8 @@ def _at_a_glance(run: Run) -> list[Section]:
                     title="In numbers",
                     runs=[run.id],
                     scalars=[
-                        Scalar(metric=main, pick="best"),
-                        *(Scalar(metric=name, pick="last") for name in [main, *others][:5]),
+                        Scalar(metric=shown[0], pick="best"),
+                        *(Scalar(metric=name, pick="last") for name in shown),
                     ],
                 )
             ],

@@ -5,8 +5,9 @@ from typing import Final
 
 from dashboards.panels import PageRun
 from dashboards.records import Run
-from dashboards.words import changes, counted
+from dashboards.words import changes, counted, moment
 from midcourse.contract.directions import direction
+from midcourse.contract.runs import Origin, RunStatus
 
 WHAT_MIDCOURSE_IS: Final = (
     "Midcourse lets people correct the course of a training run while it trains: pause it, change "
@@ -34,11 +35,30 @@ def where_from(run: Run) -> str:
     parent = run.file.supersedes if origin.revert and run.file.supersedes else origin.run
     other = f" of {origin.run}" if parent != origin.run else ""
     point = "before its first step" if run.branched_at == -1 else f"after step {run.branched_at}"
-    with_changes = f", with {changes(origin.changes)}" if origin.changes else ", with no change"
     return (
         f"{run.label} {verb} {parent}, from the checkpoint {origin.checkpoint}{other} ({point}), "
-        f"made by {origin.actor}{with_changes}."
+        f"made by {origin.actor}{_with(origin)}."
     )
+
+
+def _with(origin: Origin) -> str:
+    """What it began with; who took another's place did so to be without what was done there."""
+    told = ["another configuration"] if origin.warm_start else []
+    told += [changes(origin.changes)] if origin.changes else []
+    if told:
+        return f", with {' and '.join(told)}"
+    return "" if origin.revert else ", with no change"
+
+
+def status_of(run: Run) -> str:
+    """Its status, and of a run that should be under way when it was last heard of.
+
+    A trainer that was killed has said nothing of it: only that it fell silent tells.
+    """
+    status = run.status.value
+    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED) or run.last_seen is None:
+        return status
+    return f"{status}, last heard of {moment(run.last_seen)}"
 
 
 def how_it_stands(run: Run) -> str:
@@ -46,7 +66,7 @@ def how_it_stands(run: Run) -> str:
     step = "" if run.last_step is None else f", at step {run.last_step}"
     total = f" of {run.total_steps}" if step and run.total_steps is not None else ""
     reason = f" ({run.reason})" if run.reason else ""
-    return f"Status: {run.status.value}{reason}{step}{total}."
+    return f"Status: {status_of(run)}{reason}{step}{total}."
 
 
 def which_is_better(metrics: Sequence[str]) -> str:

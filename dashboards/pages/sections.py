@@ -14,21 +14,27 @@ from midcourse.contract.interventions import PARAMETER_PREFIX, TABLE
 from midcourse.contract.receipts import CommandState
 
 
-def sections_of(runs: Sequence[Run]) -> list[Section]:
-    """All six, in the order in which they are read."""
+def sections_of(runs: Sequence[Run], *, together: bool = False) -> list[Section]:
+    """All six, in the order in which they are read.
+
+    Args:
+        runs: whose.
+        together: the same of training and test data share a chart, which one run alone leaves
+            room for.
+    """
     return [
-        training(runs),
+        training(runs, together=together),
         interventions(runs),
-        per_class(runs),
+        per_class(runs, together=together),
         examples(runs),
         layers(runs),
-        system(runs),
+        system(runs, together=together),
     ]
 
 
-def training(runs: Sequence[Run]) -> Section:
+def training(runs: Sequence[Run], *, together: bool = False) -> Section:
     """Losses, accuracies, rates, and what fits nowhere else."""
-    panels = [*curves(runs, Place.TRAINING), *media_panels(runs, Place.TRAINING)]
+    panels = [*curves(runs, Place.TRAINING, together=together), *media_panels(runs, Place.TRAINING)]
     return Section(
         title=Place.TRAINING,
         explanation="How the model learns. The x-axis counts optimizer steps.",
@@ -68,10 +74,13 @@ def interventions(runs: Sequence[Run]) -> Section:
     )
 
 
-def per_class(runs: Sequence[Run]) -> Section:
+def per_class(runs: Sequence[Run], *, together: bool = False) -> Section:
     """Confusion matrices, bars and tables with a line for each class."""
     shown, which = side_by_side(runs)
-    panels = [*media_panels(shown, Place.PER_CLASS), *curves(runs, Place.PER_CLASS)]
+    panels = [
+        *media_panels(shown, Place.PER_CLASS),
+        *curves(runs, Place.PER_CLASS, together=together),
+    ]
     return Section(
         title=Place.PER_CLASS,
         explanation=f"How well each class is told from the others, at the newest step.{which}",
@@ -108,9 +117,9 @@ def layers(runs: Sequence[Run]) -> Section:
     )
 
 
-def system(runs: Sequence[Run]) -> Section:
+def system(runs: Sequence[Run], *, together: bool = False) -> Section:
     """Speed, where it was logged, and what is known of how the runs were run."""
-    panels = [*curves(runs, Place.SYSTEM), system_facts(runs), *notices(runs)]
+    panels = [*curves(runs, Place.SYSTEM, together=together), system_facts(runs), *notices(runs)]
     return Section(
         title=Place.SYSTEM,
         explanation="How fast the runs were, how often they were started, and with what versions.",
@@ -118,9 +127,9 @@ def system(runs: Sequence[Run]) -> Section:
     )
 
 
-def curves(runs: Sequence[Run], place: Place) -> list[Panel]:
-    """A panel for each chart of a section; many runs have a chart for each metric."""
-    charts = charts_of(metric_names(runs), place, together=len(runs) == 1)
+def curves(runs: Sequence[Run], place: Place, *, together: bool = False) -> list[Panel]:
+    """A panel for each chart of a section: for each metric, or for those that belong together."""
+    charts = charts_of(metric_names(runs), place, together=together)
     return [_curves(chart, runs) for chart in charts]
 
 

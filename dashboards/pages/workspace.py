@@ -8,7 +8,10 @@ from dashboards.words import counted
 
 
 def workspace(experiment: Experiment) -> Page:
-    """The six sections, of all runs."""
+    """The six sections, of all runs.
+
+    One run or many, a metric has a chart of its own: who arranged the page finds it so again.
+    """
     runs = experiment.runs
     return Page(
         kind="workspace",

@@ -90,6 +90,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(value: JsonValue) -> str:
     if value is None:
         return ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value)
-    return plain(value)
+    return number(value) if isinstance(value, float) else plain(value)

@@ -12,7 +12,7 @@ from dashboards.made import Made
 from dashboards.panels import Page
 from dashboards.records import Run
 from dashboards.wandb_views import kept_blocks, kept_panels
-from dashboards.wandb_views.marks import view_name
+from dashboards.wandb_views.marks import own_id, view_name
 from dashboards.wandb_views.memory import Memory
 from dashboards.wandb_views.report import report
 from dashboards.wandb_views.server import DRAFT, REPORT, WORKSPACE, Kind, Server, View
@@ -59,6 +59,10 @@ class Publisher:
         there = self._server.runs_among(self.place, [run.id for run in runs])
         return [run.id for run in runs if run.id not in there]
 
+    def has_news(self, made: Made) -> bool:
+        """Whether a report was published from here, and would say something else by now."""
+        return self._memory.has_other(self.place.path, _name_of(made.page), _mark_of(made))
+
     def publish(self, made: Made) -> Published:
         """Save a page, where nothing has changed without a trace.
 
@@ -67,7 +71,7 @@ class Publisher:
         """
         if made.page.kind == "workspace":
             return self._workspace(made.page, made.runs)
-        return self._report(made.page, made.runs)
+        return self._report(made)
 
     def _workspace(self, page: Page, runs: Sequence[Run]) -> Published:
         drawn = workspace(page, runs, self.place)
@@ -80,19 +84,19 @@ class Publisher:
             found = self._server.save(self.place, replace(found, spec=merged))
         return self._published(name, found)
 
-    def _report(self, page: Page, runs: Sequence[Run]) -> Published:
-        drawn = report(page, runs, self.place)
-        name = view_name(page.kind, page.experiment, *_subject(page))
+    def _report(self, made: Made) -> Published:
+        drawn = report(made.page, made.runs, self.place)
+        name, said = _name_of(made.page), _mark_of(made)
         spec = kept_blocks.marked(spec_of(drawn))
         found = self._find(REPORT, name)
         if found is None:
             fresh = View("", REPORT, name, drawn.title, drawn.description, spec)
-            return self._published(name, self._server.save(self.place, fresh))
+            return self._published(name, self._server.save(self.place, fresh), said=said)
         merged = kept_blocks.with_ours(found.spec, spec)
         notes = [self._keep_copy(found)] if merged.loses else []
         if merged.spec is not None:
             found = self._server.save(self.place, replace(found, spec=merged.spec))
-        return self._published(name, found, *notes)
+        return self._published(name, found, *notes, said=said)
 
     def _find(self, kind: Kind, name: str) -> View | None:
         """By its name; where it lost that, by its id."""
@@ -113,8 +117,8 @@ class Publisher:
             f"and their version is kept as a draft: {self._server.link(self.place, copy)}"
         )
 
-    def _published(self, name: str, view: View, *notes: str) -> Published:
-        self._memory.keep(self.place.path, name, view.id)
+    def _published(self, name: str, view: View, *notes: str, said: str | None = None) -> Published:
+        self._memory.keep(self.place.path, name, view.id, said)
         return Published(view.title, self._server.link(self.place, view), notes)
 
 
@@ -125,6 +129,13 @@ def spec_of(drawn: Any) -> dict[str, Any]:
     return spec
 
 
-def _subject(page: Page) -> list[str]:
-    """What a report is of, besides its experiment."""
-    return [] if page.kind == "comparison" else [run.id for run in page.runs]
+def _name_of(page: Page) -> str:
+    """Of a report: what it is of, besides its experiment, stays the same."""
+    subject = [] if page.kind == "comparison" else [run.id for run in page.runs]
+    return view_name(page.kind, page.experiment, *subject)
+
+
+def _mark_of(made: Made) -> str:
+    """Another one as soon as its page says something else, or its runs have said something."""
+    words = [str(run.last_seen) for run in made.runs]
+    return own_id("said", made.page.to_json(), *words)

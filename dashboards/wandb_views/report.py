@@ -105,8 +105,8 @@ class _Drawing:
                 return [*head, *(self._of_one(panel, run) for run in panel.runs)]
             case Importance():
                 charts = charts_of(panel, self._runs)
-                return [*head, wr.P(IMPORTANCE_OF_WANDB), self._grid(charts)]
-        return [*head, self._grid(charts_of(panel, self._runs))]
+                return [*head, wr.P(IMPORTANCE_OF_WANDB), self._grid(charts, panel)]
+        return [*head, self._grid(charts_of(panel, self._runs), panel)]
 
     def _of_one(self, panel: Matrix, run: str) -> Any:
         """A grid for each run: W&B would add up the matrices of several."""
@@ -114,8 +114,13 @@ class _Drawing:
         runset = runsets.of_run(run, label, self._place)
         return wr.PanelGrid(runsets=[runset], panels=charts_of(panel, self._runs))
 
-    def _grid(self, charts: list[Any]) -> Any:
-        return wr.PanelGrid(runsets=[runsets.of_page(self._page, self._place)], panels=charts)
+    def _grid(self, charts: list[Any], panel: Panel | None = None) -> Any:
+        """Of the runs of one panel; of all where several share it: each draws what there is."""
+        if panel is None:
+            runset = runsets.of_page(self._page, self._place)
+        else:
+            runset = runsets.of_panel(panel, self._page, self._place)
+        return wr.PanelGrid(runsets=[runset], panels=charts)
 
 
 def _form(panel: Panel) -> str:

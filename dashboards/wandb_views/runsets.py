@@ -6,7 +6,7 @@ import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2.interface as wr
 from wandb_workspaces.reports.v2 import internal
 
-from dashboards.panels import Page
+from dashboards.panels import OfRuns, Page, Panel
 from dashboards.wandb_views.place import Place
 
 
@@ -33,6 +33,13 @@ def of_page(page: Page, place: Place) -> Any:
     if page.kind in ("comparison", "workspace"):
         return _runset("Runs", of_experiment(page.experiment), place)
     return _runset("Runs", _of_ids([run.id for run in page.runs]), place)
+
+
+def of_panel(panel: Panel, page: Page, place: Place) -> Any:
+    """The runs of a page; of a panel that shows some of them alone, those."""
+    if isinstance(panel, OfRuns) and len(panel.runs) < len(page.runs):
+        return _runset("Runs", _of_ids(panel.runs), place)
+    return of_page(page, place)
 
 
 def of_run(run: str, label: str, place: Place) -> Any:

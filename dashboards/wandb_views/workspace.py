@@ -7,7 +7,8 @@ import wandb_workspaces.reports.v2.interface as wr
 import wandb_workspaces.workspaces as ws
 
 from dashboards.metric_places import Place as SectionTitle
-from dashboards.panels import OfRuns, Page, Panel, Section
+from dashboards.metric_places import stem_of
+from dashboards.panels import Curves, OfRuns, Page, Panel, Section
 from dashboards.records import Run
 from dashboards.wandb_views import runsets
 from dashboards.wandb_views.charts import HALF, Runs, charts_of, markdown_panel, marked_loss
@@ -48,7 +49,9 @@ def _section(section: Section, page: Page, runs: Runs) -> Any:
         named += [("marked loss", marked_loss()), ("when", _when(page))]
     for panel in section.panels:
         charts = charts_of(panel, runs)
-        named += [(f"{_subject(panel)} {place}", chart) for place, chart in enumerate(charts)]
+        named += [
+            (f"{_subject(section, panel)} {place}", chart) for place, chart in enumerate(charts)
+        ]
     drawn = ws.Section(
         name=section.title,
         panels=[_owned(chart, section.title, subject) for subject, chart in named],
@@ -84,9 +87,11 @@ def _owned(chart: Any, *named: str) -> Any:
     return chart
 
 
-def _subject(panel: Panel) -> str:
-    """What a panel shows: the same however its title or its runs change."""
+def _subject(section: Section, panel: Panel) -> str:
+    """What a panel shows: the same however its title, its runs or its metrics change."""
     kept = panel.model_dump(mode="json", exclude={"title", "explanation"})
     what = kept.get("metrics") or kept.get("media") or kept.get("metric")
+    if isinstance(panel, Curves) and section.title == SectionTitle.LAYERS:
+        what = stem_of(panel.metrics[0], SectionTitle.LAYERS)  # one more layer may come at any time
     named = what if isinstance(panel, OfRuns) and what else panel.title
     return f"{panel.kind} {named}"

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import shown_runs as s
 import tiny_run
+import tracked_runs as t
 
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.runs import Origin, TrackingStatus
+from midcourse.contract.runs import Origin, RunStatus, TrackingStatus
 
 KEY = "key0123456789" * 5
 LIMIT = 120
@@ -179,6 +180,24 @@ def test_published_again_links_stay_and_nothing_is_saved_without_news(home, serv
     assert links(home, "digits") == first
     assert {view.saves for view in server.views} == {1}
     assert len(server.views) == len(first)
+
+
+def test_a_report_of_a_run_that_others_overtook_is_brought_up_to_date_when_it_ends(home, server):
+    late = s.run_file("rlate", name="late")
+    records = [s.started(late), t.metrics(1, loss=1.0)]
+    s.put_run(home, late, records)
+    titles = set(links(home, "digits"))
+    assert "Run late (rlate)" in titles
+    for number in range(12):
+        file = s.run_file(f"rmore{number}")
+        s.put_run(home, file, [s.started(file, 20), t.metrics(30, loss=1.0)])
+    assert "Run late (rlate)" not in links(home, "digits"), "there is no news of it"
+    [report] = [view for view in views(server, "runs") if view.display_name == "Run late (rlate)"]
+    assert "Status: running" in report.spec_json
+    s.put_run(home, late, [*records, t.status(RunStatus.FINISHED, 2)])
+    assert "Run late (rlate)" in links(home, "digits")
+    assert "Status: finished" in report.spec_json
+    assert "Run late (rlate)" not in links(home, "digits")
 
 
 # -- people at work --------------------------------------------------------------------------------

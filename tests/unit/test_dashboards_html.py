@@ -384,6 +384,8 @@ def test_a_file_has_the_name_of_what_it_shows(home, tmp_path, monkeypatch):
         (["--fork", "baseline"], "run rbaseline is no fork, so there is nothing to compare"),
         (["mnist", "--run", "rother"], "run rother is of the experiment 'digits', not 'mnist'"),
         (["digits", "-o", "none/out.html"], "none/out.html cannot be written: No such file"),
+        (["digits", "-o", "."], ". cannot be written: it is a folder"),
+        (["digits", "-o", ".."], ".. cannot be written: it is a folder"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_a_sentence(
@@ -394,6 +396,32 @@ def test_what_cannot_be_made_is_said_in_a_sentence(
     out, said = capsys.readouterr()
     assert (out, said.count("\n")) == ("", 1)
     assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["html"], "say which experiment, or a run with --run or --fork"),
+        (["html", "--workspace"], "say which experiment, or a run with --run or --fork"),
+        (["html", "digits", "-o", ""], "argument -o/--output: it must name a file"),
+        (["publish", "digits", "--html", ""], "argument --html: it must name a file"),
+        (["publish", "digits", "--html", "f", "--json"], "asks W&B nothing: leave out --json"),
+        (
+            ["publish", "digits", "--html", "f", "--entity", "us", "--project", "p", "--json"],
+            "leave out --entity, --project and --json",
+        ),
+        (["html", "digits", "--run", "a", "--fork", "b"], "not allowed with argument --run"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(message)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fork_whose_parent_is_gone_says_so(home, capsys):

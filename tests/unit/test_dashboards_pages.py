@@ -87,7 +87,30 @@ def test_a_run_that_logged_nothing_gets_a_page_that_says_so(tmp_path):
     told = {section.title: section.empty for section in page.sections if not section.panels}
     assert told["Training"] == "No metric was logged yet."
     assert told["Examples"] == "No picture was logged."
-    assert page.intro[0].endswith("Status: running.")
+    assert page.intro[0].endswith("Status: running, last heard of 2026-05-01 12:00 UTC.")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (None, "running, last heard of 2026-05-01 12:01 UTC"),
+        (RunStatus.PAUSED, "paused, last heard of 2026-05-01 12:01 UTC"),
+        (RunStatus.INTERRUPTED, "interrupted"),
+        (RunStatus.FINISHED, "finished"),
+    ],
+)
+def test_of_a_run_that_should_be_under_way_it_is_said_when_it_was_last_heard_of(
+    tmp_path, status, told
+):
+    file = s.run_file(t.RUN)
+    ended = [] if status is None else [t.status(status, 70)]
+    s.put_run(tmp_path, file, [s.started(file), t.metrics(70, loss=1.0), *ended])
+    run = read_run(tmp_path, t.RUN)
+    page = monitor(run)
+    assert f"Status: {told}, at step 70" in page.intro[0]
+    assert dict(page.sections[-1].panels[-1].rows)["status"] == told
+    (results,) = [each for each in comparison([run]).sections[0].panels if each.kind == "rows"]
+    assert results.rows[0][1] == told
 
 
 @pytest.mark.parametrize(
@@ -121,6 +144,7 @@ def test_a_metric_stands_where_its_name_says(metric, place):
         (["train/loss", "test/loss"], [("Loss", ("train/loss", "test/loss"))]),
         (["loss", "val_loss"], [("Loss", ("loss", "val_loss"))]),
         (["loss_val", "loss_train"], [("Loss", ("loss_train", "loss_val"))]),
+        (["Val/Loss", "Train/Loss"], [("Loss", ("Train/Loss", "Val/Loss"))]),
         (["train/lr"], [("Learning rate", ("train/lr",))]),
         (["test"], [("Test", ("test",))]),
         (["a/b", "a_b"], [("A b", ("a/b",)), ("A b", ("a_b",))]),
@@ -152,6 +176,11 @@ def test_of_many_runs_each_metric_has_a_chart():
         (["train/accuracy", "test/loss", "test/accuracy"], "test/accuracy"),
         (["train/accuracy", "val_loss"], "val_loss"),
         (["train/loss", "loss"], "loss"),
+        (["Train/Accuracy", "Val/Accuracy"], "Val/Accuracy"),
+        (["Accuracy-Train", "Accuracy-Test"], "Accuracy-Test"),
+        (["test/class_accuracy/cat", "train/loss"], "train/loss"),
+        (["test/per_class/cat_acc", "test/accuracy", "val_loss"], "test/accuracy"),
+        (["test/per_class/cat_acc"], "test/per_class/cat_acc"),
         (["reward", "train/lr"], None),
         ([], None),
     ],

@@ -11,12 +11,13 @@ import tracked_runs as t
 from dashboards.home import NothingToShow, experiment_names, read_experiment, read_run
 from dashboards.kept_media import MOST_STEPS
 from dashboards.lineage import lineage
+from dashboards.pages import monitor
 from dashboards.series import Series, as_said
 from midcourse.contract.commands import TakeCheckpoint, Undo
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CheckpointDeleted, Notice, parse_record
-from midcourse.contract.runs import Origin, RunStatus
+from midcourse.contract.runs import Origin, RunLabels, RunStatus
 from midcourse.tracking.follow import Follower
 from midcourse.tracking.tracker import NullTracker, Row
 
@@ -266,6 +267,33 @@ def test_a_run_is_found_by_its_name_too(home):
 def test_a_name_that_is_anothers_id_means_that_run(home):
     RunPaths(home, s.OTHER).run_file.write_text(s.run_file(s.OTHER, name=s.BASELINE).to_json())
     assert read_run(home, s.BASELINE).id == s.BASELINE
+
+
+def call(home, run, **labels):
+    RunPaths(home, run).labels.write_text(RunLabels(**labels).to_json())
+
+
+def test_a_renamed_run_has_its_new_name_and_is_found_by_both(home):
+    call(home, s.BASELINE, name="first light", tags=["good", "old"], notes="see the lab book")
+    run = read_run(home, "first light")
+    assert (run.id, run.label) == (s.BASELINE, "first light (rbaseline)")
+    assert read_run(home, "baseline").id == s.BASELINE
+    facts = dict(monitor(run).sections[-1].panels[-1].rows)
+    assert (facts["tags"], facts["notes"]) == ("good, old", "see the lab book")
+    call(home, s.OTHER, name="baseline")
+    assert read_run(home, "baseline").id == s.OTHER, "what it is called now comes first"
+    call(home, s.GENTLER, name="baseline")
+    with pytest.raises(NothingToShow, match="may be any of rgentler, rother"):
+        read_run(home, "baseline")
+
+
+def test_labels_without_a_name_leave_it_and_damaged_ones_are_told(home):
+    call(home, s.BASELINE, tags=["good"])
+    assert read_run(home, s.BASELINE).label == "baseline (rbaseline)"
+    RunPaths(home, s.BASELINE).labels.write_text("{")
+    run = read_run(home, "baseline")
+    assert run.label == "baseline (rbaseline)"
+    assert run.faults[0].startswith("labels.json is not used: ")
 
 
 def test_parents_that_name_each_other_make_no_endless_tree(home):

@@ -11,21 +11,23 @@ from pathlib import Path
 
 import pytest
 import shown_runs as s
+import tracked_runs as t
 
 from dashboards.account import Account, CannotPublish
 from dashboards.home import read_experiment
 from dashboards.made import Wanted, make_all
 from dashboards.pages import comparison, monitor, what_changed
 from dashboards.pages import workspace as workspace_page
-from dashboards.panels import LineageTree
+from dashboards.panels import LineageTree, Rows
 from dashboards.records import Run
 from midcourse.contract.runs import Origin, RunStatus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # W&B's packages are written for an older pydantic
     from dashboards.wandb_views import kept_blocks, kept_panels
-    from dashboards.wandb_views.markdown import escape, lineage_tree
+    from dashboards.wandb_views.markdown import escape, lineage_tree, rows_table
     from dashboards.wandb_views.marks import is_own, own_id, view_name
+    from dashboards.wandb_views.memory import Memory
     from dashboards.wandb_views.place import Place
     from dashboards.wandb_views.publish import spec_of
     from dashboards.wandb_views.report import report
@@ -95,15 +97,55 @@ def test_every_kind_of_panel_is_drawn(experiment, kind):
 
 def test_curves_stand_over_our_step_and_of_a_change_from_the_fork_on(experiment):
     spec = spec_of(drawn(experiment)["what_changed"])
-    grids = [each for each in spec["blocks"] if each["type"] == "panel-grid"]
-    panels = [
-        panel for grid in grids for panel in grid["metadata"]["panelBankSectionConfig"]["panels"]
+    (grid,) = grids_with(spec, "Run History Line Plot")
+    lines = [
+        panel["config"]
+        for panel in grid["panelBankSectionConfig"]["panels"]
+        if panel["viewType"] == "Run History Line Plot"
     ]
-    lines = [each["config"] for each in panels if each["viewType"] == "Run History Line Plot"]
-    assert lines
     assert {(each["xAxis"], each["xAxisMin"]) for each in lines} == {("step", 5.0)}
-    filters = grids[0]["metadata"]["runSets"][0]["filters"]["filters"]
-    assert (filters[0]["key"]["name"], filters[0]["value"]) == ("name", [s.BASELINE, s.GENTLER])
+    assert shown_by(grid) == ("name", [s.BASELINE, s.GENTLER])
+
+
+def grids_with(spec, kind):
+    """The grids of a report in which a panel of W&B's kind stands."""
+    grids = [each["metadata"] for each in spec["blocks"] if each["type"] == "panel-grid"]
+    return [
+        grid
+        for grid in grids
+        if kind in [panel["viewType"] for panel in grid["panelBankSectionConfig"]["panels"]]
+    ]
+
+
+def shown_by(grid):
+    """By what the runs of a grid are chosen."""
+    (found,) = grid["runSets"][0]["filters"]["filters"]
+    return found["key"]["name"], found["value"]
+
+
+def test_a_panel_of_some_runs_shows_those_and_one_of_all_those_that_come_later_too(tmp_path):
+    for number in range(20):
+        file = s.run_file(f"r{number:02}", config={"width": number})
+        logged = [t.metrics(0, val_loss=float(number)), *s.evaluation(0, 8)]
+        s.put_run(tmp_path, file, [s.started(file, values={}), *logged])
+    runs = read_experiment(tmp_path, s.EXPERIMENT).runs
+    spec = spec_of(report(comparison(runs), runs, PLACE))
+    best = ("name", [f"r{number:02}" for number in range(12)])
+    for kind in ("Media Browser", "Weave"):
+        assert {str(shown_by(grid)) for grid in grids_with(spec, kind)} == {str(best)}
+    for kind in ("Run History Line Plot", "Parallel Coordinates Plot", "Run Comparer"):
+        assert {shown_by(grid) for grid in grids_with(spec, kind)} == {("group", s.EXPERIMENT)}
+
+
+def test_a_count_is_told_to_the_last_digit():
+    rows = [["steps", 1234567], ["share", 0.123456], ["on", True], ["none", None]]
+    table = rows_table(Rows(title="T", columns=["fact", "value"], rows=rows))
+    assert [line.split(" | ")[1].rstrip(" |") for line in table.splitlines()[2:]] == [
+        "1234567",
+        "0.1235",
+        "true",
+        "",
+    ]
 
 
 def test_ids_of_a_workspace_are_ours_and_the_same_each_time(experiment):
@@ -157,17 +199,37 @@ def test_names_that_people_chose_are_no_markup():
     assert escape("a|b *c*\n[d](e) <f>") == r"a\|b \*c\* \[d\](e) \<f\>"
 
 
-def test_of_many_runs_the_newest_have_pages_of_their_own(tmp_path):
+def test_of_many_runs_those_heard_of_last_have_pages_of_their_own(tmp_path):
     for number in range(14):
         file = s.run_file(f"r{number:02}")
-        s.put_run(tmp_path, file, [s.started(file)])
+        begun = s.started(file).model_copy(update={"at": t.moment(number)})
+        late = [t.metrics(60, loss=1.0)] if number == 0 else []  # it began first, and still trains
+        s.put_run(tmp_path, file, [begun, *late])
     making = make_all(tmp_path, Wanted(s.EXPERIMENT))
     assert [made.page.kind for made in making.pages] == ["workspace", "comparison"] + [
         "monitor"
     ] * 12
-    assert making.pages[-1].runs[0].id == "r13"
-    assert making.notes == ["2 older runs have no page of their own; --run and --fork make them"]
+    own = [made.runs[0].id for made in making.pages[2:]]
+    assert own == ["r00", *(f"r{number:02}" for number in range(3, 14))]
+    assert [made.runs[0].id for made in making.older] == ["r01", "r02"]
+    assert making.notes == [
+        "of 14 runs, the 12 heard of last get pages of their own; --run and --fork make those of "
+        "others"
+    ]
     assert len(making.runs) == 14
+
+
+def test_what_a_report_said_last_is_remembered(tmp_path):
+    memory = Memory(tmp_path, "https://w")
+    assert not memory.has_other("us/p", "report", "one"), "it was never published"
+    memory.keep("us/p", "report", "id1", "one")
+    memory.keep("us/p", "space", "id2")
+    assert not memory.has_other("us/p", "report", "one")
+    assert memory.has_other("us/p", "report", "two")
+    assert not memory.has_other("us/q", "report", "two")
+    assert (memory.id_of("us/p", "report"), memory.id_of("us/p", "space")) == ("id1", "id2")
+    (tmp_path / "published.json").write_text('{"https://w us/p report": "id1"}')
+    assert memory.has_other("us/p", "report", "one"), "an older Midcourse did not remember it"
 
 
 # -- what people did -------------------------------------------------------------------------------
