@@ -82,6 +82,8 @@ class WandbTracker:
         self._about: dict[str, JsonValue] | None = None
         self._summary: dict[str, JsonValue] = {}
         self._notebook = Notebook(paths.tracking / "told.json")
+        if not run.offline and not run.resumed:  # new there, or deleted since: it shows no labels
+            self._notebook.remember(RunLabels())
         self._errands = Errands()
         self._undone: list[str] = []
         self._journal_digest: str | None = None

@@ -79,6 +79,11 @@ class Home:
         return sync(options, environ, ended or threading.Event(), command)
 
     @property
+    def start(self) -> dict[str, Any]:
+        """How the last tracker was started: `argv` and `environ`."""
+        return dict(json.loads((self.folder / "start.json").read_text()))
+
+    @property
     def order(self) -> list[str]:
         file = self.folder / "order"
         return file.read_text().splitlines() if file.exists() else []
@@ -236,6 +241,29 @@ def test_what_is_named_is_asked_about_again(home: Home, words: list[str]) -> Non
     home.sends("rb")
     assert home.sync(*words) == 0
     assert home.order == ["rb online kkk"]
+    assert "--again" in home.start["argv"], "or it would ask nobody"
+
+
+def test_an_upload_may_take_hours(home: Home) -> None:
+    """Ended, it would begin from zero the next time, and never be done."""
+    home.run("ra", OFFLINE)
+    home.sends("ra")
+    assert home.sync() == 0
+    assert "--finish-seconds=21600" in home.start["argv"]
+
+
+def test_a_folder_that_takes_no_file_keeps_no_other_run_from_being_sent(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = home.run("ra", OFFLINE, begin=1)
+    home.run("rb", begin=2)
+    home.sends("rb")
+    paths.tracking_log.mkdir()
+    assert home.sync() == 1
+    assert home.order == ["rb online kkk"]
+    told = capsys.readouterr().out.splitlines()
+    assert "it could not be sent: [Errno 21] Is a directory" in told[1]
+    assert told[-1] == "1 run sent; 1 run left: ra"
 
 
 def test_without_a_key_there_is_one_sentence(
