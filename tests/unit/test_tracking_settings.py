@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
+from midcourse.tracking.wandb_remote import lifetime
 
 KEY = "k" * 40
 
@@ -47,6 +48,25 @@ def test_faults_are_told_and_replaced(environ: dict[str, str], message: str) -> 
     assert settings.mode is TrackingMode.OFFLINE
     assert settings.project == "midcourse"
     assert settings.init_seconds == 60.0
+
+
+@pytest.mark.parametrize("days", ["soon", "0", "-1", "nan", "inf", "1e10", "36500.5", "1e-9"])
+def test_days_that_w_b_cannot_keep_checkpoints_are_told(days: str) -> None:
+    settings = TrackingSettings.read({"MIDCOURSE_CHECKPOINT_DAYS": days})
+    assert settings.checkpoint_days is None
+    assert settings.error == (
+        f"MIDCOURSE_CHECKPOINT_DAYS is {days!r}; it must be a number of days from 0.001 to 36500. "
+        "W&B keeps checkpoints as long as the run does"
+    )
+
+
+@pytest.mark.parametrize("days", ["0.001", "0.5", "36500"])
+def test_days_that_it_can_are_taken(days: str) -> None:
+    settings = TrackingSettings.read({"MIDCOURSE_CHECKPOINT_DAYS": days})
+    assert (settings.checkpoint_days, settings.error) == (float(days), None)
+    kept = lifetime(settings.checkpoint_days)
+    assert kept is not None
+    assert int(kept.total_seconds()) > 0
 
 
 def test_project_entity_and_name() -> None:
