@@ -119,11 +119,14 @@ def _key_in_file(given: Mapping[str, str], faults: list[str]) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        key = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         faults.append(f"WANDB_API_KEY_FILE names {path}, which cannot be read ({why})")
         return ""
+    if not key:
+        faults.append(f"WANDB_API_KEY_FILE names {path}, which is empty")
+    return key
 
 
 def _mode(given: Mapping[str, str], key: str | None, faults: list[str]) -> TrackingMode:

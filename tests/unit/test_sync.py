@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -71,10 +72,12 @@ class Home:
         url = f"https://wandb.example/{run_id}"
         return TrackingStatus(mode="online", url=url, **more).model_dump(mode="json")
 
-    def sync(self, *words: str, ended: threading.Event | None = None, key: str = KEY) -> int:
+    def sync(
+        self, *words: str, ended: threading.Event | None = None, key: str = KEY, **environ: str
+    ) -> int:
         (self.folder / "tracker.json").write_text(json.dumps(self.told))
         options = _parser().parse_args([f"--home={self.folder}", *words])
-        environ = {"WANDB_API_KEY": key, "WANDB_MODE": "offline"}
+        environ |= {"WANDB_API_KEY": key, "WANDB_MODE": "offline"}
         command = [sys.executable, str(TRACKER)]
         return sync(options, environ, ended or threading.Event(), command)
 
@@ -275,6 +278,31 @@ def test_without_a_key_there_is_one_sentence(
     assert told.out == ""
     assert told.err.startswith("midcourse: there is no W&B key to send with: set WANDB_API_KEY")
     assert told.err.count("\n") == 1
+    assert "WANDB_MODE" not in told.err, "it is ours to set"
+
+
+def test_why_the_file_of_the_key_gives_none_is_told(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.run("ra", OFFLINE)
+    file = home.folder / "key"
+    assert home.sync(key="", WANDB_API_KEY_FILE=str(file)) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("midcourse: there is no W&B key to send with: set WANDB_API_KEY")
+    assert told.endswith(
+        f". WANDB_API_KEY_FILE names {file}, which cannot be read (No such file or directory)\n"
+    )
+
+
+def test_what_sends_a_run_has_no_token_and_finds_midcourse(home: Home) -> None:
+    home.run("ra", OFFLINE)
+    home.sends("ra")
+    tokens = {"MIDCOURSE_RUN_TOKEN": "secret", "MIDCOURSE_API_TOKEN": "secret"}
+    assert home.sync(PYTHONPATH="/theirs", WANDB_PROJECT="mine", **tokens) == 0
+    found = home.start["environ"]
+    assert "secret" not in found.values()
+    assert found["WANDB_PROJECT"] == "mine"
+    assert found["PYTHONPATH"].split(os.pathsep) == [str(TRACKER.parents[1]), "/theirs"]
 
 
 def test_what_is_interrupted_is_left_for_the_next_time(

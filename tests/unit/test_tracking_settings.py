@@ -111,6 +111,10 @@ def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
         missing.error
         == f"WANDB_API_KEY_FILE names {file}, which cannot be read (No such file or directory)"
     )
+    file.write_text("\n")
+    assert (
+        TrackingSettings.read(environ).error == f"WANDB_API_KEY_FILE names {file}, which is empty"
+    )
     file.write_text(KEY + "\n")
     found = TrackingSettings.read(environ)
     assert (found.mode, found.api_key, found.error) == (TrackingMode.ONLINE, KEY, None)
