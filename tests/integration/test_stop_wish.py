@@ -10,7 +10,7 @@ from tiny_run import receipts, records
 
 from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason
-from midcourse.contract.commands import Command, Pause, Stop
+from midcourse.contract.commands import FORK_SEQ, Command, Fork, Pause, Stop
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import CheckpointWritten, CommandDone, StatusChanged
@@ -105,6 +105,20 @@ def test_a_tag_that_came_from_the_page_does_not_disable_the_button(
     again = StopWish(paths, journal)
     assert again.look()
     assert again.take("r1") is None, "what a crash left is not acted upon twice"
+
+
+def test_a_fork_that_a_tag_asked_for_hears_the_button(tmp_path: Path) -> None:
+    """Its journal begins with the changes of the fork, in the name of the page."""
+    paths = RunPaths(tmp_path, "r2")
+    paths.tracking.mkdir(parents=True)
+    paths.stop_wish.touch()
+    fork = Fork(changes={"optimizer.lr": 0.1})
+    made = Command(run="r2", seq=FORK_SEQ, actor=ACTOR, accepted_at=utc_now(), action=fork)
+    journal = Journal(paths.journal)
+    journal.intend(3, made)
+    wish = StopWish(paths, journal)
+    assert wish.look()
+    assert wish.take("r2") is not None
 
 
 def test_a_number_that_a_policy_has_used_is_not_used_again(tmp_path: Path) -> None:
