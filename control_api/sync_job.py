@@ -41,7 +41,7 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 MOST_TRIES: Final = 24
 """In a row, over most of a day; then a person has to ask for more."""
 MOST_TIME: Final = timedelta(hours=2)
-"""Of one try; a process that takes longer hangs."""
+"""Of one try, uploads and all; a process that takes longer hangs."""
 LOOK_EVERY: Final = timedelta(seconds=2)
 """How often the database is asked, and told how far it is."""
 REFRESH_EVERY: Final = timedelta(minutes=1)
@@ -157,9 +157,11 @@ class SyncJob:
     def _start(self, run_id: str) -> "subprocess.Popen[bytes]":
         paths = RunPaths(self._settings.home, run_id)
         paths.tracking.mkdir(exist_ok=True)
+        # Its own bound is for a tracker beside a trainer: large uploads would never come through.
+        bound = f"--finish-seconds={MOST_TIME.total_seconds():g}"
         with paths.tracking_log.open("ab") as output:
             return subprocess.Popen(
-                [*self._settings.sync_command, str(paths.folder)],
+                [*self._settings.sync_command, str(paths.folder), bound],
                 cwd=self._settings.trainer_folder,
                 env={**self._settings.helper_environment, "WANDB_MODE": "online"},
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from midcourse.contract.paths import RunPaths
 from midcourse.journal import Journal
 
 ACTOR: Final = "W&B page"
-"""W&B does not say who pressed it."""
+"""W&B does not say who pressed it. Commands from tags on the page have the same actor."""
 
 
 class StopWish:
@@ -40,7 +40,7 @@ class StopWish:
         self._taken = True
         acted = [intent.command for intent in self._journal.intents]
         refused = [refusal.command for refusal in self._journal.refusals]
-        if any(command.actor == ACTOR for command in (*acted, *refused)):
+        if any(_is_ours(command) for command in (*acted, *refused)):
             return None
         return Command(
             run=run,
@@ -50,3 +50,8 @@ class StopWish:
             action=Stop(),
             reason="the Stop button of the run's page was pressed",
         )
+
+
+def _is_ours(command: Command) -> bool:
+    """Whether it came from the button: a stop that the control API has numbered came from a tag."""
+    return command.actor == ACTOR and command.seq < 0 and isinstance(command.action, Stop)

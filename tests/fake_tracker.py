@@ -1,7 +1,8 @@
 """Stands for `python -m midcourse.tracking`: notes its start, and does as `tracker.json` says.
 
 `python fake_tracker.py <run folder>`; `tracker.json` lies in the home, and says for each run what
-its status is to be, one after the other, whether it then hangs, and its exit code.
+its status is to be, one after the other, whether it then hangs, and its exit code. Its environment
+and the rest of its arguments stand in `start.json` afterwards.
 """
 
 import json
@@ -25,6 +26,7 @@ def main() -> int:
     with (home / "order").open("a") as order:
         mode, key = os.environ["WANDB_MODE"], os.environ["WANDB_API_KEY"]
         order.write(f"{folder.name} {mode} {key[:3]}\n")
+    put(home / "start.json", json.dumps({"argv": sys.argv[2:], "environ": dict(os.environ)}))
     told = json.loads((home / "tracker.json").read_text()).get(folder.name, {})
     for status in told.get("says", []):
         put(folder / "tracking" / "status.json", json.dumps(status))

@@ -1,9 +1,10 @@
 """What trackers of a run have told people, remembered from one to the next."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -21,11 +22,15 @@ class _Page(Record):
 
 
 class Notebook:
-    """`tracking/told.json`, written whole each time. One that cannot be read begins anew."""
+    """`tracking/told.json`, written whole each time. One that cannot be read begins anew.
+
+    Thread-safe: alerts come from the thread that reads the log, labels from that of errands.
+    """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = utc_now) -> None:
         self._path = path
         self._now = now
+        self._lock = threading.Lock()
         self._page = _read(path)
 
     def is_news(self, alert: Alert) -> bool:
@@ -34,7 +39,8 @@ class Notebook:
 
     def told(self, alert: Alert) -> None:
         """Remember that they were."""
-        self._write(self._page.model_copy(update={"alerts": [*self._page.alerts, alert.key]}))
+        with self._lock:
+            self._write(alerts=[*self._page.alerts, alert.key])
 
     @property
     def labels(self) -> RunLabels:
@@ -42,13 +48,15 @@ class Notebook:
         return self._page.labels
 
     def remember(self, labels: RunLabels) -> None:
-        """Labels are shown."""
-        self._write(self._page.model_copy(update={"labels": labels}))
+        """These labels are shown."""
+        with self._lock:
+            if labels != self._page.labels:
+                self._write(labels=labels)
 
-    def _write(self, page: _Page) -> None:
-        self._page = page
+    def _write(self, **changes: Any) -> None:
+        self._page = self._page.model_copy(update=changes)
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(page.to_json() + "\n")
+        fresh.write_text(self._page.to_json() + "\n")
         fresh.replace(self._path)
 
 

@@ -19,6 +19,10 @@ from midcourse.tracking.unsent import Backlog, is_sent, look
 LOOK_SECONDS: Final = 0.5
 END_SECONDS: Final = 5.0
 """How long a process may take to end in order."""
+FINISH_SECONDS: Final = 6 * 3600.0
+"""How long one run may take, far longer than beside a trainer: an upload that is ended begins from
+zero the next time, and W&B's SDK does not tell how far it is. A person can end it; for where nobody
+looks, a server that hangs must not keep the other runs for ever."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,10 @@ class Sender:
             run: to be sent.
             show: told again and again how far it is.
         """
-        run.paths.tracking.mkdir(parents=True, exist_ok=True)
-        with run.paths.tracking_log.open("ab") as log:
-            process = subprocess.Popen(
-                [*self._command, str(run.paths.folder.resolve())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C is ours to hear; it would try to send all the same
-            )
+        try:
+            process = self._start(run)
+        except OSError as error:  # another user's folder, a full disk: that of this run alone
+            return Outcome(look(run), is_sent=False, why=f"it could not be sent: {error}")
         code = None
         while code is None and not self._ended.wait(LOOK_SECONDS):
             code = process.poll()
@@ -83,6 +81,24 @@ class Sender:
             _tell_left(run)
             return Outcome(look(run), is_sent=False, why="it was interrupted")
         return _outcome(run, code)
+
+    def _start(self, run: HomeRun) -> "subprocess.Popen[bytes]":
+        """Start what sends it, and asks the server even where all of it seems to be there.
+
+        Raises:
+            OSError: the run's folder does not take the output, or no process can be started.
+        """
+        folder = str(run.paths.folder.resolve())
+        run.paths.tracking.mkdir(parents=True, exist_ok=True)
+        with run.paths.tracking_log.open("ab") as log:
+            return subprocess.Popen(
+                [*self._command, folder, "--again", f"--finish-seconds={FINISH_SECONDS:g}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is ours to hear; it would try to send all the same
+            )
 
 
 def _outcome(run: HomeRun, code: int) -> Outcome:
@@ -116,4 +132,5 @@ def _tell_left(run: HomeRun) -> None:
     """A tracker that was killed said last that it runs."""
     status = read_status(run.paths)
     if status is not None and status.state == "running":
-        write_status(run.paths, status.model_copy(update={"state": "behind"}))
+        with suppress(OSError):  # a full disk: `running` with no tracker is to be sent, too
+            write_status(run.paths, status.model_copy(update={"state": "behind"}))

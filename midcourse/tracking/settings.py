@@ -18,6 +18,9 @@ DEFAULT_INIT_SECONDS: Final = 60.0
 DATA_PREFIX: Final = "data-"
 ALERTS: Final = "MIDCOURSE_ALERTS"
 CHECKPOINT_DAYS: Final = "MIDCOURSE_CHECKPOINT_DAYS"
+LEAST_DAYS: Final = 0.001
+"""W&B counts whole seconds, and takes none of them for ever."""
+MOST_DAYS: Final = 36_500.0
 _NOT_IN_A_PROJECT: Final = "/\\#?%:"
 
 # What belongs to another W&B run or process and would be taken for ours. WANDB_SERVICE stands there
@@ -60,7 +63,7 @@ class TrackingSettings(Record):
     alerts: frozenset[AlertKind] = frozenset(AlertKind)
     """What W&B alerts people of."""
     checkpoint_days: float | None = None
-    """How long W&B is to keep checkpoints; None: as long as the run's own retention does."""
+    """How long W&B is to keep checkpoints; None: until the run's own retention lets go of them."""
     api_key: str | None = Field(default=None, repr=False, exclude=True)
     error: str | None = None
     """What was wrong in the environment, and what was done instead."""
@@ -116,11 +119,14 @@ def _key_in_file(given: Mapping[str, str], faults: list[str]) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        key = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         faults.append(f"WANDB_API_KEY_FILE names {path}, which cannot be read ({why})")
         return ""
+    if not key:
+        faults.append(f"WANDB_API_KEY_FILE names {path}, which is empty")
+    return key
 
 
 def _mode(given: Mapping[str, str], key: str | None, faults: list[str]) -> TrackingMode:
@@ -165,13 +171,16 @@ def _seconds(given: Mapping[str, str], faults: list[str]) -> float:
 
 def _days(given: Mapping[str, str], faults: list[str]) -> float | None:
     asked = given.get(CHECKPOINT_DAYS)
-    days = _number(asked) if asked else None
-    if asked and days is None:
-        faults.append(
-            f"{CHECKPOINT_DAYS} is {asked!r}; it must be a number of days above 0. W&B keeps "
-            "checkpoints as long as the run does"
-        )
-    return days
+    if not asked:
+        return None
+    days = _number(asked)
+    if days is not None and LEAST_DAYS <= days <= MOST_DAYS:
+        return days
+    faults.append(
+        f"{CHECKPOINT_DAYS} is {asked!r}; it must be a number of days from {LEAST_DAYS:g} to "
+        f"{MOST_DAYS:g}. W&B keeps checkpoints as long as the run does"
+    )
+    return None
 
 
 def _number(text: str) -> float | None:

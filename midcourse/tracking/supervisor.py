@@ -5,13 +5,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import midcourse
-from midcourse.contract.environment import RUN_TOKEN
+from midcourse.contract.environment import API_TOKEN, RUN_TOKEN
 from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import TrackingStatus
 from midcourse.fence import Fence
@@ -193,12 +193,16 @@ class TrackerProcess:
 _COMMAND: Final = (sys.executable, "-P", "-m", "midcourse.tracking")
 
 
-def tracker_environment() -> dict[str, str]:
-    """Ours without the control API's token, which is not the tracker's business.
+def tracker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment without the control API's tokens, which are not the tracker's business.
 
     A midcourse that is no installed package must be found by the tracker, too.
+
+    Args:
+        environ: what it is made from; this process's own without it.
     """
-    ours = {name: value for name, value in os.environ.items() if name != RUN_TOKEN}
+    given = os.environ if environ is None else environ
+    ours = {name: value for name, value in given.items() if name not in (RUN_TOKEN, API_TOKEN)}
     assert midcourse.__file__ is not None
     root = Path(midcourse.__file__).resolve().parent.parent
     if root.name in ("site-packages", "dist-packages"):

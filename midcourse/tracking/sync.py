@@ -58,15 +58,16 @@ def sync(
 
     Args:
         options: as `_parser` reads them.
-        environ: where the key and the project are looked for.
+        environ: where the key and the project are looked for; what sends a run inherits it.
         ended: set when it is to end; what is being sent is left as it is.
         command: what sends one run, instead of `midcourse.tracking`; for tests.
 
     Raises:
         NoSuchRun: a word names no run, or several.
     """
-    # Online is what is asked for, whatever trainers are told.
-    environ = {**environ, "WANDB_MODE": TrackingMode.ONLINE.value}
+    # Whatever trainers are told, online is what is asked for: with a key it is so without the mode,
+    # whose own sentence about a missing key would be one too many.
+    environ = {name: value for name, value in environ.items() if name != "WANDB_MODE"}
     settings = TrackingSettings.read(environ)
     report = Report(as_json=options.json, redact=settings.redact)
     backlogs = [look(run) for run in in_order(choose(options.home, options.runs))]
@@ -75,12 +76,14 @@ def sync(
         report.plan(due, others)
         return 0
     if due and settings.mode is not TrackingMode.ONLINE:
-        why = f" ({settings.error})" if settings.error and settings.api_key else ""
+        why = f". {settings.error}" if settings.error else ""
         sys.stderr.write(f"midcourse: {NO_KEY}{why}\n")
         return EXIT_NO_KEY
     for backlog in others:
         report.passed_by(backlog, named=bool(options.runs))
-    sender = Sender({**tracker_environment(), **environ}, ended, command)
+    sender = Sender(
+        {**tracker_environment(environ), "WANDB_MODE": TrackingMode.ONLINE.value}, ended, command
+    )
     outcomes = _send(due, sender, report, ended)
     report.end(outcomes)
     if ended.is_set():

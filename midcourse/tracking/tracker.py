@@ -51,6 +51,9 @@ class Tracker(Protocol):
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Keep the files of a checkpoint. `folder` stays as it is from now on."""
 
+    def name_checkpoint(self, name: str, aliases: Sequence[str]) -> None:
+        """Give a checkpoint that is there already these aliases, and its files no second time."""
+
     def published(self) -> Mapping[str, Collection[str]]:
         """The checkpoints that an earlier tracker of the run has published, with their aliases."""
 
@@ -110,6 +113,9 @@ class NullTracker:
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Do nothing."""
 
+    def name_checkpoint(self, name: str, aliases: Sequence[str]) -> None:
+        """Do nothing."""
+
     def published(self) -> Mapping[str, Collection[str]]:
         """Nothing is."""
         return {}
@@ -161,6 +167,8 @@ class RecordingTracker(NullTracker):
         self.checkpoints: list[tuple[CheckpointRecord, Path, tuple[str, ...]]] = []
         self.journals: list[tuple[JournalHeader, list[str]]] = []
         """Each with its lines."""
+        self.named: list[tuple[str, tuple[str, ...]]] = []
+        """Checkpoints that were there, and their aliases."""
         self.there: dict[str, list[str]] = {}
         """What an earlier tracker has published."""
         self.retired: list[str] = []
@@ -187,6 +195,10 @@ class RecordingTracker(NullTracker):
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Keep what was given."""
         self.checkpoints.append((record, folder, tuple(aliases)))
+
+    def name_checkpoint(self, name: str, aliases: Sequence[str]) -> None:
+        """Keep what was given."""
+        self.named.append((name, tuple(aliases)))
 
     def published(self) -> Mapping[str, Collection[str]]:
         """As was set."""

@@ -3,7 +3,7 @@
 Each call may take seconds and raises what the SDK raises; callers decide what that means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -97,13 +97,19 @@ class Remote:
         """Upload a file of the run once more, under its path below `root`."""
         self.run().upload_file(str(file), root=str(root))
 
-    def checkpoints(self) -> dict[str, Any]:
-        """The versions of its checkpoint artifact, by the name of each checkpoint."""
+    def checkpoints(self) -> dict[str, list[Any]]:
+        """The versions of its checkpoint artifact by the name of each checkpoint, the newest first.
+
+        One may have several: it was uploaded again with a journal that had grown.
+        """
         collection = f"{self.entity}/{self.project}/{checkpoint_artifact(self.run_id)}"
         if not self.api.artifact_collection_exists(collection, "model"):
             return {}
+        found: dict[str, list[Any]] = {}
         versions = self.api.artifacts("model", collection)
-        return {str(version.metadata.get("name")): version for version in versions}
+        for version in sorted(versions, key=lambda each: int(each.version[1:]), reverse=True):
+            found.setdefault(str(version.metadata.get("name")), []).append(version)
+        return found
 
     def journal_digest(self) -> str | None:
         """The digest of the newest version of its journal; None where there is none."""
@@ -120,11 +126,22 @@ class Remote:
         """A checkpoint's artifact with its alias."""
         return f"{self.entity}/{self.project}/{checkpoint_artifact(self.run_id)}:{name}"
 
+    def name_checkpoint(self, name: str, aliases: Collection[str]) -> bool:
+        """Give a checkpoint's newest version these aliases, too; False where none is there yet."""
+        versions = self.checkpoints().get(name)
+        if not versions:
+            return False
+        version = versions[0]
+        if new := sorted(set(aliases) - set(version.aliases)):
+            version.aliases = [*version.aliases, *new]
+            version.save()
+        return True
+
     def retire(self, name: str) -> None:
-        """Delete a checkpoint's version, unless another run uses it."""
-        version = self.checkpoints().get(name)
-        if version is not None and not version.used_by():
-            version.delete(delete_aliases=True)
+        """Delete a checkpoint's versions, but for those that another run uses."""
+        for version in self.checkpoints().get(name, ()):
+            if not version.used_by():
+                version.delete(delete_aliases=True)
 
     def set_config(self, config: Mapping[str, JsonValue]) -> None:
         """Set keys of the config; the others stay."""
@@ -162,5 +179,9 @@ def _merged(found: str, before: str, wanted: str) -> str:
 
 
 def lifetime(days: float | None) -> timedelta | None:
-    """How long an artifact is to stay, as the SDK wants it; None: as the project says."""
+    """How long an artifact is to stay, as the SDK wants it.
+
+    None: until somebody deletes it, whatever its team's default (which would be the SDK's
+    `ArtifactTTL.INHERIT`).
+    """
     return None if days is None else timedelta(days=days)

@@ -5,7 +5,7 @@ One row is one `log` with an explicit step, so that a log read twice leaves one 
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,7 +22,8 @@ from midcourse.contract.paths import RunPaths
 from midcourse.contract.runs import Origin, RunLabels, RunStatus
 from midcourse.tracking import wandb_artifacts
 from midcourse.tracking.alerts import Alert, AlertKind
-from midcourse.tracking.errands import Errands
+from midcourse.tracking.aliases import Aliases
+from midcourse.tracking.errands import Errands, Undone
 from midcourse.tracking.missing import Expected, Missing
 from midcourse.tracking.notebook import Notebook
 from midcourse.tracking.parent import ParentCheckpoint
@@ -82,7 +83,10 @@ class WandbTracker:
         self._about: dict[str, JsonValue] | None = None
         self._summary: dict[str, JsonValue] = {}
         self._notebook = Notebook(paths.tracking / "told.json")
+        if not run.offline and not run.resumed:  # new there, or deleted since: it shows no labels
+            self._notebook.remember(RunLabels())
         self._errands = Errands()
+        self._aliases = Aliases()
         self._undone: list[str] = []
         self._journal_digest: str | None = None
         self._progress = Progress()
@@ -156,15 +160,23 @@ class WandbTracker:
             return {}
         try:
             found = self.remote.checkpoints()
-            return {name: list(version.aliases) for name, version in found.items()}
-        except Exception as error:  # what is there already is uploaded again, to no effect
+            return {
+                name: {alias for version in versions for alias in version.aliases}
+                for name, versions in found.items()
+            }
+        except Exception as error:  # what is there already is uploaded once more
             self._note(f"the published checkpoints are not known: {first_line(error)}")
             return {}
 
     def checkpoint(self, record: CheckpointRecord, folder: Path, aliases: Sequence[str]) -> None:
         """Log a checkpoint as a version of the artifact `<run id>-checkpoint`."""
+        self._aliases.uploaded(record.name, aliases)
         artifact = wandb_artifacts.checkpoint(record, folder, self._settings.checkpoint_days)
         self._log_artifact(f"checkpoint {record.name}", artifact, aliases)
+
+    def name_checkpoint(self, name: str, aliases: Sequence[str]) -> None:
+        """Have a version given more aliases, when the run has finished."""
+        self._aliases.wanted(name, aliases)
 
     def retire(self, name: str) -> None:
         """Have a version deleted that retention has deleted on disk."""
@@ -252,11 +264,16 @@ class WandbTracker:
 
     def finish(self, status: RunStatus) -> None:
         """Send what is left."""
-        for undone in self._errands.finish(ERRAND_SECONDS if self.online else 0.0):
+        self._note_undone(self._errands.finish(ERRAND_SECONDS if self.online else 0.0))
+        self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
+        if (remote := self._make_remote()) is not None:
+            self._note_undone(self._aliases.give(remote, ERRAND_SECONDS))
+
+    def _note_undone(self, errands: Iterable[Undone]) -> None:
+        for undone in errands:
             self._note(str(undone))
             if not undone.never:
                 self._undone.append(undone.what)
-        self._run.finish(exit_code=_EXIT_CODES.get(status, 0))
 
     def missing(self, expected: Expected) -> Missing:
         """Compare with the server what it should have; upload files again that it has not."""

@@ -105,6 +105,8 @@ def test_what_was_left_is_sent_one_run_after_the_other_the_oldest_first(bench):
         bench.tracker(trainer, **SENT)
     bench.until(lambda: bench.get("/sync")["count"] == 0)
     assert bench.order == [f"{first.run} online kkk", f"{second.run} online kkk"]
+    started = json.loads((bench.home / "start.json").read_text())
+    assert started["argv"] == ["--finish-seconds=7200"], "a large upload takes its time"
     assert bench.get(f"/runs/{first.run}")["tracking"]["url"] == "https://wandb.example/r"
     assert "said on standard output" in first.paths.tracking_log.read_text()
     assert bench.get(f"/runs/{done.run}")["tracking"]["state"] == "finished"

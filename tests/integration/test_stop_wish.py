@@ -8,16 +8,17 @@ import pytest
 from steered import train
 from tiny_run import receipts, records
 
+from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointReason
-from midcourse.contract.commands import Stop
+from midcourse.contract.commands import FORK_SEQ, Command, Fork, Pause, Stop
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.receipts import CommandState
+from midcourse.contract.receipts import CommandState, Receipt
 from midcourse.contract.records import CheckpointWritten, CommandDone, StatusChanged
 from midcourse.contract.runs import RunStatus
 from midcourse.errors import RunEnded
 from midcourse.journal import Journal
 from midcourse.session import Session
-from midcourse.stop_wish import ACTOR
+from midcourse.stop_wish import ACTOR, StopWish
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,43 @@ def test_a_paused_run_wakes_for_it(tmp_path: Path) -> None:
     found = receipts(tmp_path, "r1")
     assert {seq: receipt.step for seq, receipt in found.items()} == {1: 3, -1: 3}
     assert Journal(RunPaths(tmp_path, "r1").journal).position == 2
+
+
+@pytest.mark.parametrize("action", [Pause(), Stop()])
+def test_a_tag_that_came_from_the_page_does_not_disable_the_button(
+    tmp_path: Path, action: Pause | Stop
+) -> None:
+    """It has the same actor; the control API has numbered it."""
+    paths = RunPaths(tmp_path, "r1")
+    paths.folder.mkdir(parents=True)
+    journal = Journal(paths.journal)
+    tag = Command(run="r1", seq=1, actor=ACTOR, accepted_at=utc_now(), action=action)
+    journal.refuse(tag, Receipt(run="r1", seq=1, state=CommandState.REJECTED, at=utc_now()))
+    paths.tracking.mkdir()
+    paths.stop_wish.touch()
+    wish = StopWish(paths, journal)
+    assert wish.look()
+    made = wish.take("r1")
+    assert made is not None
+    assert (made.seq, made.action) == (-1, Stop())
+    journal.intend(3, made)
+    again = StopWish(paths, journal)
+    assert again.look()
+    assert again.take("r1") is None, "what a crash left is not acted upon twice"
+
+
+def test_a_fork_that_a_tag_asked_for_hears_the_button(tmp_path: Path) -> None:
+    """Its journal begins with the changes of the fork, in the name of the page."""
+    paths = RunPaths(tmp_path, "r2")
+    paths.tracking.mkdir(parents=True)
+    paths.stop_wish.touch()
+    fork = Fork(changes={"optimizer.lr": 0.1})
+    made = Command(run="r2", seq=FORK_SEQ, actor=ACTOR, accepted_at=utc_now(), action=fork)
+    journal = Journal(paths.journal)
+    journal.intend(3, made)
+    wish = StopWish(paths, journal)
+    assert wish.look()
+    assert wish.take("r2") is not None
 
 
 def test_a_number_that_a_policy_has_used_is_not_used_again(tmp_path: Path) -> None:

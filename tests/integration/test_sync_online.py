@@ -17,7 +17,7 @@ from wandb_server.server import WandbServer
 
 from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
-from midcourse.contract.runs import Origin, RunStatus
+from midcourse.contract.runs import Origin, RunLabels, RunStatus
 from midcourse.runlog import RunLogWriter
 from midcourse.tracking.status import read_status
 
@@ -124,6 +124,21 @@ def test_what_was_trained_with_no_server_is_there_after_a_sync_the_parent_first(
     assert home.synced() == (0, ["nothing is left to be sent"], "")
     assert home.synced("--all")[0] == 0
     assert {run.id: list(run.rows) for run in server.runs} == rows, "nothing comes twice"
+
+
+@pytest.mark.parametrize("words", [["ra"], ["--all"]])
+def test_the_server_is_asked_about_what_was_sent_and_a_deleted_run_comes_back_whole(
+    home: Home, server: WandbServer, words: list[str]
+) -> None:
+    paths = home.run("ra", *steps(20), status(RunStatus.FINISHED, 19))
+    paths.labels.write_text(RunLabels(name="first", tags=["a"], notes="ours").to_json())
+    assert home.synced()[0] == 0
+    server.store.delete_run(server.run("ra"))
+    assert home.synced(*words)[0] == 0
+    assert curve(server, "ra") == expected(20)
+    found = server.run("ra")
+    assert (found.state, found.config["midcourse"]["run"]) == ("finished", "ra")
+    assert (found.display_name, found.tags, found.notes) == ("first", ["a"], "ours")
 
 
 def test_while_the_server_is_away_nothing_is_said_to_be_sent(

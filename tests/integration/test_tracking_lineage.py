@@ -1,5 +1,6 @@
 """What a run's page in W&B has beside its rows: lineage, forks, labels, alerts, the Stop button."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from wandb_server.server import WandbServer
 from midcourse.contract.commands import Pause
 from midcourse.contract.imported import ImportedRun
 from midcourse.contract.paths import RunPaths
+from midcourse.contract.receipts import CommandState
 from midcourse.contract.records import CheckpointDeleted
 from midcourse.contract.runs import Origin, RunLabels, RunStatus
+from midcourse.journal import Journal
 
 
 @pytest.fixture
@@ -24,6 +27,12 @@ def parent(tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def child(parent: Tracked) -> Tracked:
     return Tracked(parent.paths.home, parent.server, "rchild")
+
+
+def versions(run: Tracked) -> int:
+    """How often checkpoints of the run were uploaded."""
+    every = run.server.artifacts
+    return sum(version.collection.name == f"{run.id}-checkpoint" for version in every)
 
 
 def train_parent(parent: Tracked) -> None:
@@ -108,6 +117,28 @@ def test_what_a_fork_begins_with_is_published_while_its_parent_trains(parent: Tr
     until(lambda: "step-9" in published(parent), "it is published")
     parent.end()
     tracker.finish(LIMIT)
+
+
+def test_the_best_that_is_also_the_last_is_uploaded_once_though_its_journal_has_grown(
+    parent: Tracked,
+) -> None:
+    tracker = parent.tracker()
+    parent.begin()
+    parent.train(5)
+    parent.keep()
+    parent.train(5)
+    parent.keep(best=True)
+    until(lambda: "step-9" in published(parent), "the best is published")
+    parent.paths.pins("step-4").mkdir()
+    (parent.paths.pins("step-4") / "rchild").touch()
+    until(lambda: "step-4" in published(parent), "what a fork began with is published")
+    with closing(Journal(parent.paths.journal)) as journal:
+        said = done(1, 9, Pause(), state=CommandState.REJECTED)
+        journal.refuse(said.command, said.receipt)
+    parent.end()
+    assert tracker.finish(LIMIT).state == "finished", parent.status()
+    assert published(parent) == {"step-4": {"step-4"}, "step-9": {"step-9", "best", "latest"}}
+    assert versions(parent) == 2
 
 
 def test_what_retention_deletes_is_deleted_unless_another_run_uses_it(

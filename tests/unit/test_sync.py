@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -71,12 +72,19 @@ class Home:
         url = f"https://wandb.example/{run_id}"
         return TrackingStatus(mode="online", url=url, **more).model_dump(mode="json")
 
-    def sync(self, *words: str, ended: threading.Event | None = None, key: str = KEY) -> int:
+    def sync(
+        self, *words: str, ended: threading.Event | None = None, key: str = KEY, **environ: str
+    ) -> int:
         (self.folder / "tracker.json").write_text(json.dumps(self.told))
         options = _parser().parse_args([f"--home={self.folder}", *words])
-        environ = {"WANDB_API_KEY": key, "WANDB_MODE": "offline"}
+        environ |= {"WANDB_API_KEY": key, "WANDB_MODE": "offline"}
         command = [sys.executable, str(TRACKER)]
         return sync(options, environ, ended or threading.Event(), command)
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """How the last tracker was started: `argv` and `environ`."""
+        return dict(json.loads((self.folder / "start.json").read_text()))
 
     @property
     def order(self) -> list[str]:
@@ -236,6 +244,29 @@ def test_what_is_named_is_asked_about_again(home: Home, words: list[str]) -> Non
     home.sends("rb")
     assert home.sync(*words) == 0
     assert home.order == ["rb online kkk"]
+    assert "--again" in home.start["argv"], "or it would ask nobody"
+
+
+def test_an_upload_may_take_hours(home: Home) -> None:
+    """Ended, it would begin from zero the next time, and never be done."""
+    home.run("ra", OFFLINE)
+    home.sends("ra")
+    assert home.sync() == 0
+    assert "--finish-seconds=21600" in home.start["argv"]
+
+
+def test_a_folder_that_takes_no_file_keeps_no_other_run_from_being_sent(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = home.run("ra", OFFLINE, begin=1)
+    home.run("rb", begin=2)
+    home.sends("rb")
+    paths.tracking_log.mkdir()
+    assert home.sync() == 1
+    assert home.order == ["rb online kkk"]
+    told = capsys.readouterr().out.splitlines()
+    assert "it could not be sent: [Errno 21] Is a directory" in told[1]
+    assert told[-1] == "1 run sent; 1 run left: ra"
 
 
 def test_without_a_key_there_is_one_sentence(
@@ -247,6 +278,31 @@ def test_without_a_key_there_is_one_sentence(
     assert told.out == ""
     assert told.err.startswith("midcourse: there is no W&B key to send with: set WANDB_API_KEY")
     assert told.err.count("\n") == 1
+    assert "WANDB_MODE" not in told.err, "it is ours to set"
+
+
+def test_why_the_file_of_the_key_gives_none_is_told(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.run("ra", OFFLINE)
+    file = home.folder / "key"
+    assert home.sync(key="", WANDB_API_KEY_FILE=str(file)) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("midcourse: there is no W&B key to send with: set WANDB_API_KEY")
+    assert told.endswith(
+        f". WANDB_API_KEY_FILE names {file}, which cannot be read (No such file or directory)\n"
+    )
+
+
+def test_what_sends_a_run_has_no_token_and_finds_midcourse(home: Home) -> None:
+    home.run("ra", OFFLINE)
+    home.sends("ra")
+    tokens = {"MIDCOURSE_RUN_TOKEN": "secret", "MIDCOURSE_API_TOKEN": "secret"}
+    assert home.sync(PYTHONPATH="/theirs", WANDB_PROJECT="mine", **tokens) == 0
+    found = home.start["environ"]
+    assert "secret" not in found.values()
+    assert found["WANDB_PROJECT"] == "mine"
+    assert found["PYTHONPATH"].split(os.pathsep) == [str(TRACKER.parents[1]), "/theirs"]
 
 
 def test_what_is_interrupted_is_left_for_the_next_time(

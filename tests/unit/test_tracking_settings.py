@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
+from midcourse.tracking.wandb_remote import lifetime
 
 KEY = "k" * 40
 
@@ -49,6 +50,25 @@ def test_faults_are_told_and_replaced(environ: dict[str, str], message: str) -> 
     assert settings.init_seconds == 60.0
 
 
+@pytest.mark.parametrize("days", ["soon", "0", "-1", "nan", "inf", "1e10", "36500.5", "1e-9"])
+def test_days_that_w_b_cannot_keep_checkpoints_are_told(days: str) -> None:
+    settings = TrackingSettings.read({"MIDCOURSE_CHECKPOINT_DAYS": days})
+    assert settings.checkpoint_days is None
+    assert settings.error == (
+        f"MIDCOURSE_CHECKPOINT_DAYS is {days!r}; it must be a number of days from 0.001 to 36500. "
+        "W&B keeps checkpoints as long as the run does"
+    )
+
+
+@pytest.mark.parametrize("days", ["0.001", "0.5", "36500"])
+def test_days_that_it_can_are_taken(days: str) -> None:
+    settings = TrackingSettings.read({"MIDCOURSE_CHECKPOINT_DAYS": days})
+    assert (settings.checkpoint_days, settings.error) == (float(days), None)
+    kept = lifetime(settings.checkpoint_days)
+    assert kept is not None
+    assert int(kept.total_seconds()) > 0
+
+
 def test_project_entity_and_name() -> None:
     environ = {"WANDB_PROJECT": "mine", "WANDB_ENTITY": "us", "WANDB_NAME": "seventh"}
     settings = TrackingSettings.read(environ)
@@ -90,6 +110,10 @@ def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
     assert (
         missing.error
         == f"WANDB_API_KEY_FILE names {file}, which cannot be read (No such file or directory)"
+    )
+    file.write_text("\n")
+    assert (
+        TrackingSettings.read(environ).error == f"WANDB_API_KEY_FILE names {file}, which is empty"
     )
     file.write_text(KEY + "\n")
     found = TrackingSettings.read(environ)

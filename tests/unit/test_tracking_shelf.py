@@ -101,6 +101,7 @@ def test_what_an_earlier_tracker_published_is_not_published_again_while_it_train
     bench.write(20)
     publisher.finish(lambda: None)
     assert bench.published() == [("step-20", "latest")]
+    assert bench.tracker.named == []
 
 
 def test_what_was_published_while_it_trained_is_left_alone_at_the_end(bench: Bench) -> None:
@@ -109,6 +110,38 @@ def test_what_was_published_while_it_trained_is_left_alone_at_the_end(bench: Ben
     bench.write(20)
     assert bench.publisher.finish(lambda: None) == ["step-10", "step-20"]
     assert bench.published() == [("step-10", "best"), ("step-20", "latest")]
+
+
+def test_what_is_there_already_is_given_its_new_aliases_and_not_uploaded_again(
+    bench: Bench,
+) -> None:
+    bench.write(10, best=True)
+    bench.publisher.look()
+    assert bench.publisher.finish(lambda: None) == ["step-10"]
+    assert bench.published() == [("step-10", "best")]
+    assert bench.tracker.named == [("step-10", ("step-10", "best", "latest"))]
+
+
+def test_an_earlier_one_is_the_best_again_when_the_best_is_deleted(bench: Bench) -> None:
+    for step in (10, 20):
+        bench.write(step, best=True)
+        bench.publisher.look()
+    bench.shelf.deleted("step-20")
+    for _ in range(2):
+        bench.publisher.look()
+    assert bench.published() == [("step-10", "best"), ("step-20", "best")]
+    assert bench.tracker.named == [("step-10", ("step-10", "best"))]
+    assert bench.tracker.retired == ["step-20"]
+
+
+def test_one_that_is_not_whole_keeps_no_other_from_being_published(bench: Bench) -> None:
+    bench.shelf.written(checkpoint(10).checkpoint)
+    bench.pinned.add("step-10")
+    bench.write(20, best=True)
+    for _ in range(2):
+        bench.publisher.look()
+    assert bench.published() == [("step-20", "best")]
+    assert bench.publisher.finish(lambda: None) == ["step-20"]
 
 
 def test_one_that_vanished_is_told_and_the_others_are_kept(bench: Bench) -> None:
