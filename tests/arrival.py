@@ -3,6 +3,7 @@
 What is expected is made by following the run log into memory, as any tracker is fed.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -89,6 +90,7 @@ class Tracked:
         self.paths.media.mkdir(parents=True)
         self.log = RunLogWriter(self.paths.run_log)
         self.step = 0
+        self._lock: int | None = None
 
     def tracker(self, **options: Any) -> TrackerProcess:
         """Start one, as a session does."""
@@ -133,6 +135,7 @@ class Tracked:
         self.say(written)
 
     def begin(self, attempt: int = 1, origin: Origin | None = None) -> None:
+        self._hold()
         said = started(self.step, attempt, origin=origin)
         run = said.run.model_copy(update={"id": self.id})
         self.paths.run_file.write_text(run.to_json())
@@ -145,11 +148,25 @@ class Tracked:
 
     def end(self, how: RunStatus = RunStatus.FINISHED) -> None:
         self.say(status(how, self.step - 1, test_accuracy=0.5))
+        self.let_go()
 
     def end_now(self, how: RunStatus) -> None:
         """As `end`, at this very moment: people are not alerted of what is long past."""
         said = status(how, self.step - 1)
         self.say(said.model_copy(update={"at": utc_now()}))
+        self.let_go()
+
+    def _hold(self) -> None:
+        """Have the run's lock, as a trainer has it while it lives."""
+        if self._lock is None:
+            self._lock = os.open(self.paths.lock, os.O_RDWR | os.O_CREAT)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def let_go(self) -> None:
+        """As the kernel does for a trainer that is dead."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def status(self) -> TrackingStatus:
         return read_status(self.paths) or TrackingStatus(mode="none")

@@ -170,6 +170,7 @@ def test_a_killed_trainer_leaves_nothing_unsent(run: Tracked, killed: str) -> No
         run.train(5)
         if killed == "trainer and tracker":
             os.kill(tracker_pid, 9)
+    run.let_go()
     # The next attempt begins at once, from a checkpoint; its redo repeats steps.
     run.step = 20
     tracker = run.tracker()
@@ -186,6 +187,7 @@ def test_a_run_that_is_never_started_again_is_sent_by_hand(run: Tracked) -> None
         run.keep(best=True)
         until(run.is_read, "the tracker has handed it on")
         os.kill(tracker_pid, 9)
+    run.let_go()
     send_by_hand(run.paths)
     run.assert_all_arrived(RunStatus.INTERRUPTED)
 
