@@ -152,6 +152,26 @@ def test_an_imported_run_is_forked_as_others_are(fetching):
     assert len(fetching.calls()) == 1
 
 
+@pytest.mark.parametrize("verb", ["fork", "fork?dry_run=true", "replay"])
+def test_a_fork_is_no_parent_before_its_own_is_known(fetching, verb):
+    fetching.plan({**ARRIVES, "takes": "go"})
+    fork = fetching.fork(config={"seed": 9})["id"]
+    problem = fetching.bench.post(f"/runs/{fork}/{verb}", {}, expect=409)
+    assert problem["type"] == "/problems/run-not-ready"
+    assert problem["detail"].endswith("comes with that checkpoint: wait until it is here.")
+    (fetching.folder / "go").touch()
+    fetching.until_status(fork, "starting")
+    again = fetching.bench.post(f"/runs/{fork}/replay", {}, expect=201)
+    assert again["config"] == fetching.run(fork)["config"]
+
+
+def test_a_fork_whose_checkpoint_never_came_is_not_repeated(fetching):
+    fetching.plan({"code": 1, "says": "there is no such artifact"})
+    fork = fetching.until_status(fetching.fork()["id"], "failed")["id"]
+    problem = fetching.bench.post(f"/runs/{fork}/replay", {}, expect=409)
+    assert "comes with that checkpoint, which never came." in problem["detail"]
+
+
 def test_many_forks_of_one_checkpoint_fetch_it_once(fetching):
     fetching.plan({**ARRIVES, "takes": "go"})
     first = [fetching.fork()["id"] for _ in range(3)]
