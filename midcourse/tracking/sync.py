@@ -69,7 +69,8 @@ def sync(
     environ = {**environ, "WANDB_MODE": TrackingMode.ONLINE.value}
     settings = TrackingSettings.read(environ)
     report = Report(as_json=options.json, redact=settings.redact)
-    backlogs = [look(run) for run in in_order(choose(options.home, options.runs))]
+    runs = in_order(choose(options.home, options.runs))
+    backlogs = [look(run, settings.base_url) for run in runs]
     due, others = _split(backlogs, named=bool(options.runs), everything=options.all)
     if options.dry_run:
         report.plan(due, others)

@@ -111,6 +111,14 @@ def test_what_was_left_is_sent_one_run_after_the_other_the_oldest_first(bench):
     assert bench.get(f"/runs/{told_off.run}")["tracking"]["mode"] == "disabled"
 
 
+def test_what_was_sent_to_another_server_is_not_moved_to_ours_unasked(bench):
+    run = bench.ended_run(**SENT, server="http://127.0.0.1:4711")
+    for _ in range(5):
+        bench.round(later=60)
+    assert (bench.entry(run), bench.order) == (None, [])
+    assert bench.get(f"/runs/{run.run}")["tracking"]["server"] == "http://127.0.0.1:4711"
+
+
 def test_while_a_run_is_sent_rounds_go_on_and_it_is_seen_how_much_is_left(bench):
     slow = bench.ended_run("offline")
     other = bench.ended_run("online", "failed")
