@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 there is nothing to show, the file cannot be written, or W
 import argparse
 import os
 import sys
+import threading
 from pathlib import Path
 
 from dashboards.account import Account, CannotPublish
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.experiment is None and given.run is None and given.fork is None:
         parser.error("say which experiment, or a run with --run or --fork")
+    if getattr(given, "end_with_input", False):
+        _end_with_input()
     wanted = Wanted(given.experiment, given.run, given.fork, given.workspace)
     try:
         if given.what == PUBLISH and given.html is None:
@@ -43,6 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _end_with_input() -> None:
+    """End when whoever started us is gone, and with it the other end of our standard input."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(1)  # whatever W&B's packages wait for
+
+    threading.Thread(target=wait, name="input", daemon=True).start()
 
 
 def _tell(made: Made, path: Path) -> None:
@@ -72,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     publisher.add_argument("--entity", help="the team or user in W&B (WANDB_ENTITY; the key's own)")
     publisher.add_argument("--project", help="the project (WANDB_PROJECT; midcourse)")
     publisher.add_argument("--json", action="store_true", help="print links and notes as JSON")
+    publisher.add_argument(
+        "--end-with-input", action="store_true", help="end when standard input does"
+    )
     for kind in (html, publisher):
         _add_what(kind)
     return parser
