@@ -13,6 +13,7 @@ from control_api.children import new_child
 from control_api.configs import check_experiment, merge_patch
 from control_api.database import Database
 from control_api.live import check_live, check_unseen
+from control_api.problems import NoWandbKey
 from control_api.settings import Settings
 from control_api.submitting import DEFAULT_EXPERIMENT, faults_of_image
 from control_api.tables import CheckpointRow, RunRow
@@ -32,8 +33,11 @@ def fork_from_wandb(
 
     Raises:
         InvalidInput: with every fault; nothing was made.
+        NoWandbKey: the checkpoint could not be fetched.
     """
     source = _check(settings, wanted)
+    if not settings.has_wandb_key:
+        raise NoWandbKey("fetch a checkpoint from W&B", ".")
     with database.writing() as session:
         parent = session.get(RunRow, source.run, with_for_update={"key_share": True})
         if parent is not None and parent.deleted_at is None:

@@ -387,6 +387,15 @@ def test_what_cannot_be_is_refused_at_once(fetching, body, path, message):
     assert fetching.bench.get("/runs")["total"] == 0
 
 
+def test_without_a_key_there_is_no_fork_to_wait_for(tmp_path):
+    bench = Bench(tmp_path)
+    problem = bench.post("/forks", {"source": SOURCE}, expect=409)
+    assert problem["type"] == "/problems/no-wandb-key"
+    assert "so it cannot fetch a checkpoint from W&B. Set it and start" in problem["detail"]
+    assert bench.get("/runs")["total"] == 0
+    bench.close()
+
+
 def test_a_repeated_request_makes_one_fork(fetching):
     fetching.plan(ARRIVES)
     headers = {"Idempotency-Key": "once"}
