@@ -107,7 +107,7 @@ class Fetches:
 
     def _look_after(self, source: str, forks: list[str]) -> None:
         process = self._processes[source]
-        code, most = process.exit_code(), self._settings.fetch_seconds
+        code, most = process.exit_code(), self._settings.wandb.fetch_seconds
         if code is None and (self._now() - process.began).total_seconds() <= most:
             return
         try:
@@ -166,14 +166,14 @@ class Fetches:
         return child is not None
 
     def _try_again(self, source: str, forks: list[str], trouble: str) -> None:
-        settings = self._settings
+        patience = self._settings.wandb
         with self._database.reading() as session:
             tries = tries_of(session, source) + 1
-        if tries >= settings.fetch_tries:
+        if tries >= patience.fetch_tries:
             self._give_up(source, forks, f"{trouble}. It was tried {tries} times")
             return
-        pause = settings.fetch_pause_seconds * 2.0 ** min(tries - 1, 30)
-        due = self._now() + timedelta(seconds=min(pause, settings.longest_fetch_pause_seconds))
+        pause = patience.fetch_pause_seconds * 2.0 ** min(tries - 1, 30)
+        due = self._now() + timedelta(seconds=min(pause, patience.longest_fetch_pause_seconds))
         with self._writing() as session:
             note_trouble(session, source, trouble, due)
         log.warning("%s; trying again at %s", trouble, due)

@@ -36,7 +36,7 @@ def fork_from_wandb(
         NoWandbKey: the checkpoint could not be fetched.
     """
     source = _check(settings, wanted)
-    if not settings.has_wandb_key:
+    if not settings.wandb.has_key:
         raise NoWandbKey("fetch a checkpoint from W&B", ".")
     with database.writing() as session:
         parent = session.get(RunRow, source.run, with_for_update={"key_share": True})
@@ -52,7 +52,7 @@ def _check(settings: Settings, wanted: ForkFromWandb) -> WandbSource:
     faults = faults_of_image(settings.containers, wanted.image, wanted.command)
     source = None
     try:
-        source = parse_source(wanted.source, settings.wandb_url)
+        source = parse_source(wanted.source, settings.wandb.url)
     except ValueError as error:
         faults.append(Fault(path="source", message=str(error)))
     if (experiment := wanted.config.get("experiment")) is not None:

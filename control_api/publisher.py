@@ -86,9 +86,9 @@ class Publisher:
             self._forget(self._work)
 
     def _refresh(self, now: datetime) -> None:
-        if not self._settings.has_wandb_key:
+        if not self._settings.wandb.has_key:
             return
-        rest = timedelta(seconds=self._settings.refresh_seconds)
+        rest = timedelta(seconds=self._settings.wandb.refresh_seconds)
         with self._database.reading() as session:
             stale = published.out_of_date(session, now, rest)
         if not stale:
@@ -122,14 +122,14 @@ class Publisher:
             err = files.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(
                 [
-                    *settings.publisher_command,
+                    *settings.wandb.publisher_command,
                     experiment,
                     "--json",
                     "--end-with-input",
                     *("--home", str(settings.home)),
                 ],
                 cwd=settings.trainer_folder,
-                env=dict(settings.helper_environment),
+                env=dict(settings.wandb.helper_environment),
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,
@@ -138,7 +138,7 @@ class Publisher:
             return _Work(experiment, process, out, err, files.pop_all(), now)
 
     def _watch(self, work: _Work, now: datetime) -> None:
-        most = self._settings.publisher_seconds
+        most = self._settings.wandb.publisher_seconds
         error: str | None = None
         if work.process.poll() is None:
             if now - work.begun_at < timedelta(seconds=most):

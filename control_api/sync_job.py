@@ -156,7 +156,7 @@ class SyncJob:
     def _is_idle(self) -> bool:
         """Whether nothing can be sent; told when it changes."""
         why = why_idle(self._settings)
-        if why is not None and why != self._told_idle and self._settings.can_log_online:
+        if why is not None and why != self._told_idle and self._settings.wandb.can_log_online:
             log.warning("no run is sent to W&B later: %s", why)
         self._told_idle = why
         return why is not None
@@ -166,9 +166,9 @@ class SyncJob:
         paths.tracking.mkdir(exist_ok=True)
         with paths.tracking_log.open("ab") as output:
             return subprocess.Popen(
-                [*self._settings.sync_command, str(paths.folder)],
+                [*self._settings.wandb.sync_command, str(paths.folder)],
                 cwd=self._settings.trainer_folder,
-                env={**self._settings.helper_environment, "WANDB_MODE": "online"},
+                env={**self._settings.wandb.helper_environment, "WANDB_MODE": "online"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -24,9 +24,9 @@ _mode = RunRow.tracking["mode"].as_string()
 
 def why_idle(settings: Settings) -> str | None:
     """Why nothing can be sent, for people; None where it can."""
-    if not settings.sync:
+    if not settings.wandb.sync:
         return "MIDCOURSE_SYNC is off. `midcourse sync` sends what is left."
-    if not settings.can_log_online:
+    if not settings.wandb.can_log_online:
         return (
             "The control API has no WANDB_API_KEY, or WANDB_MODE is not online. `midcourse sync` "
             "sends what is left, where there is a key."
@@ -52,7 +52,7 @@ def unsent(settings: Settings, now: datetime, *columns: Any) -> Select[*tuple[An
         | ((_state == "running") & long_gone)
         | SyncRow.began_at.is_not(None)
     )
-    if settings.can_log_online:
+    if settings.wandb.can_log_online:
         left |= _mode == "offline"
     return (
         select(*columns)

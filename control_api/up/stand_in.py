@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from control_api.settings import SYNC
+from control_api.variables import SYNC
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"

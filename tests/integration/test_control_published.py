@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import shown_runs
@@ -150,8 +151,7 @@ def test_one_that_cannot_be_started_is_told(make):
     bench = make()
     bench.reconciler.publisher._settings = bench.settings.__class__(
         home=bench.home,
-        publisher_command=("/nowhere/python",),
-        helper_environment=bench.settings.helper_environment,
+        wandb=replace(bench.settings.wandb, publisher_command=("/nowhere/python",)),
     )
     bench.submit()
     bench.post(address(bench), expect=202)
@@ -227,7 +227,7 @@ def test_a_reconciler_publishes_what_one_before_it_had_begun(make):
     bench.post(address(bench), expect=202)
     rounds_until(bench, "publishing")
     bench.reconciler.stop()
-    object.__setattr__(bench.settings, "publisher_command", (sys.executable, "-c", WORKS))
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", WORKS))
     bench.reconciler = Reconciler(
         bench.settings, bench.database, bench.launcher, now=lambda: bench.clock
     )
@@ -298,7 +298,7 @@ def test_a_refresh_does_not_fail_for_ever(make, tmp_path):
 import sys
 with open({str(times)!r}, 'a') as file: file.write('x')
 sys.exit('the key was revoked')"""
-    object.__setattr__(bench.settings, "publisher_command", (sys.executable, "-c", code))
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", code))
     bench.round(later=100_000)  # nobody looked for more than a day
     rounds_until(bench, "failed")
     for _ in range(5):
@@ -315,7 +315,7 @@ def test_who_loses_the_lease_leaves_the_pages_to_the_next(make):
     bench.reconciler = Reconciler(
         bench.settings, bench.database, bench.launcher, now=lambda: bench.clock
     )
-    object.__setattr__(bench.settings, "publisher_command", (sys.executable, "-c", WORKS))
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", WORKS))
     bench.round(later=bench.settings.lease_seconds + 1)
     slow.reconcile()
     assert work.process.returncode == -9
