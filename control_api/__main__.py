@@ -76,7 +76,7 @@ def _supervise(settings: Settings, listener: socket | None, *, reconciles: bool)
         works["web"] = lambda: serve(settings, listener, counts)
     if reconciles:
         works["reconciler"] = lambda: reconcile(settings, holder)
-        if settings.tag_verbs:
+        if settings.wandb.tag_verbs:
             works["tags"] = lambda: watch_page_tags(settings, holder)
     supervisor = Supervisor(
         works,

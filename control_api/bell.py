@@ -79,8 +79,23 @@ class Bell:
                     waiter.set()
             self._waiting.clear()
 
-    def await_value(self, key: str, look: Callable[[], T | None], seconds: float) -> T | None:
-        """Look, and look again at each ring, until there is a value or the time is over."""
+    def await_value(
+        self,
+        key: str,
+        look: Callable[[], T | None],
+        seconds: float,
+        look_seconds: float | None = None,
+    ) -> T | None:
+        """Look, and look again at each ring, until there is a value or the time is over.
+
+        Args:
+            key: what rings when there may be one.
+            look: gives the value, or None.
+            seconds: how long to wait.
+            look_seconds: how often to look though nothing rang, where what other processes do is
+                no event that would ring here.
+        """
+        every = self._look_seconds if look_seconds is None else look_seconds
         deadline = time.monotonic() + seconds
         while True:
             heard = self.count(key)
@@ -88,6 +103,6 @@ class Bell:
             left = deadline - time.monotonic()
             if value is not None or left <= 0 or self._silenced:
                 return value
-            self.wait(key, heard, min(left, self._look_seconds))
+            self.wait(key, heard, min(left, every))
             if self._rings[key] == heard and time.monotonic() >= deadline:
                 return None  # who asks again looks first

@@ -15,6 +15,7 @@ from control_api.database import Database
 from control_api.lifecycle import get_run
 from control_api.live import check_live
 from control_api.pins import pinned
+from control_api.problems import RunNotReady
 from control_api.tables import CheckpointRow, RunRow
 from midcourse.contract.api.branches import ForkPreview, ForkRun, RevertRun
 from midcourse.contract.api.commands import CommandQuery
@@ -73,6 +74,7 @@ class _Plan:
 
 def _plan_fork(session: Session, run_id: str, wanted: ForkRun) -> _Plan:
     parent = get_run(session, run_id)
+    _require_whole(parent)
     config = merge_patch(parent.config, wanted.config)
     experiment = check_experiment(config.setdefault("experiment", parent.experiment))
     edited = config != parent.config
@@ -87,6 +89,23 @@ def _plan_fork(session: Session, run_id: str, wanted: ForkRun) -> _Plan:
         experiment=experiment,
         config=config,
         warm_start=edited,
+    )
+
+
+def _require_whole(run: RunRow) -> None:
+    """Refuse a run that is but a patch: a fork from W&B whose other run is not known here yet.
+
+    Raises:
+        RunNotReady: what it is to be is not known.
+    """
+    if run.source is None or run.parent_id is not None or run.parent_checkpoint is not None:
+        return
+    if run.status is RunStatus.IMPORTED:
+        return  # its source is where it is itself
+    then = ", which never came" if run.status in ENDED else ": wait until it is here"
+    raise RunNotReady(
+        f"Run {run.id} is a fork of {run.source}, and its configuration comes with that "
+        f"checkpoint{then}."
     )
 
 
@@ -190,7 +209,9 @@ def replay(database: Database, run_id: str, name: str | None, by: Requester) -> 
     """Make a run that begins as another did, and is fed its journal.
 
     Raises:
-        UnknownRun: nothing was made.
+        UnknownRun, RunNotReady: nothing was made.
     """
     with database.writing() as session:
-        return new_replay(session, get_run(session, run_id), new_run_id(), by, name)
+        original = get_run(session, run_id)
+        _require_whole(original)
+        return new_replay(session, original, new_run_id(), by, name)

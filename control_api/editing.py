@@ -7,13 +7,15 @@ from sqlalchemy import event
 
 from control_api.asking import Made, Requester, record
 from control_api.database import Database
-from control_api.folder import labels_of, write_labels
+from control_api.folder import labels_of
+from control_api.labels import show_labels
 from control_api.lifecycle import get_run
 from control_api.tables import RunRow
 from midcourse.contract.api.runs import EditRun
 from midcourse.contract.api.values import MAX_TAGS
 from midcourse.contract.base import utc_now
 from midcourse.contract.errors import Fault, InvalidInput
+from midcourse.contract.runs import RunLabels
 
 
 def edit_run(database: Database, home: Path, run_id: str, changes: EditRun, by: Requester) -> Made:
@@ -99,11 +101,15 @@ def _change(
     change: Callable[[RunRow], None],
     by: Requester,
 ) -> Made:
+    stored: list[RunLabels] = []
     with database.writing() as session:
         run = get_run(session, run_id, for_change=True)
         before = labels_of(run)
         change(run)
         labels = labels_of(run)
         if labels != before:  # a rehearsal commits nothing, and must show nothing
-            event.listen(session, "after_commit", lambda _: write_labels(home, run_id, labels))
-        return record(session, by, action, run)
+            event.listen(session, "after_commit", lambda _: stored.append(labels))
+        made = record(session, by, action, run)
+    if stored:
+        show_labels(database, home, run_id, labels)
+    return made

@@ -33,9 +33,9 @@ class FetchProcess:
             self._output = undo.enter_context(tempfile.TemporaryFile())
             self._errors = undo.enter_context(tempfile.TemporaryFile())
             self._child = subprocess.Popen(
-                [*settings.fetch_command, "--end-with-input", source, str(settings.home)],
+                [*settings.wandb.fetch_command, "--end-with-input", source, str(settings.home)],
                 cwd=settings.trainer_folder,
-                env=dict(settings.helper_environment),
+                env=dict(settings.wandb.helper_environment),
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._errors,

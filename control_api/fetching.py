@@ -7,7 +7,7 @@ failed; those of a reconciler that died end with it, and the next one starts the
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
 from control_api.database import Database
+from control_api.dialects import AWAY
 from control_api.fetch_process import FetchProcess
 from control_api.fetch_rows import (
     due_times,
@@ -25,15 +26,19 @@ from control_api.fetch_rows import (
     waiting_fork,
 )
 from control_api.forks_from_wandb import begin_from
+from control_api.lease import LeaseLost
 from control_api.lifecycle import end_run
 from control_api.pins import pin, unpin
 from control_api.problems import CheckpointGone
 from control_api.settings import Settings
+from midcourse.contract.errors import InvalidInput
 from midcourse.contract.imported import MAY_PASS, FetchedCheckpoint
 from midcourse.contract.runs import RunStatus
 
 MOST_AT_ONCE = 2
 """Processes at a time: each loads the SDK, and they share one line."""
+_ALWAYS_THE_SAME = (DataError, InvalidInput, OverflowError, RecursionError, ValueError)
+"""What no database can hold, and what is no experiment: another fetch would bring it again."""
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +107,7 @@ class Fetches:
 
     def _look_after(self, source: str, forks: list[str]) -> None:
         process = self._processes[source]
-        code, most = process.exit_code(), self._settings.fetch_seconds
+        code, most = process.exit_code(), self._settings.wandb.fetch_seconds
         if code is None and (self._now() - process.began).total_seconds() <= most:
             return
         try:
@@ -128,35 +133,47 @@ class Fetches:
         for run_id in forks:
             try:
                 pin(home, fetched.run_file.id, name, run_id)
+                if not self._begin(run_id, fetched):
+                    unpin(home, fetched.run_file.id, name, run_id)
+            except (*AWAY, LeaseLost):
+                raise  # it may have begun, and then it needs its pin
             except CheckpointGone as error:  # by retention: its run trains here
                 self._try_again(source, forks, error.detail.rstrip("."))
                 return
-            try:
-                with self._writing() as session:
-                    child = waiting_fork(session, run_id)
-                    if child is not None:
-                        begin_from(session, child, fetched)
-            except (DataError, RecursionError, ValueError) as error:
-                # What no database can hold: it would be the same the next time.
+            except _ALWAYS_THE_SAME as error:
                 unpin(home, fetched.run_file.id, name, run_id)
-                self._give_up(source, forks, f"what {source} says of its run cannot be kept")
                 log.error("%s: %s", source, error)
+                self._give_up(source, forks, f"what {source} says of its run cannot be kept")
                 return
-            if child is None:  # stopped meanwhile
-                unpin(home, fetched.run_file.id, name, run_id)
+            except Exception as error:
+                # It may pass: a full disk does. Without a pause it would be fetched each round.
+                log.exception("%s is here, and run %s cannot go on from it", source, run_id)
+                with suppress(OSError):
+                    unpin(home, fetched.run_file.id, name, run_id)
+                trouble = f"{source} is here, and could not be taken over: {type(error).__name__}"
+                self._try_again(source, forks, trouble)
+                return
         with self._writing() as session:
             forget_fetch(session, source)
         log.info("%s is here, for %s", fetched.artifact, ", ".join(forks))
 
+    def _begin(self, run_id: str, fetched: FetchedCheckpoint) -> bool:
+        """Have a fork go on from what is here; False for one that was stopped meanwhile."""
+        with self._writing() as session:
+            child = waiting_fork(session, run_id)
+            if child is not None:
+                begin_from(session, child, fetched)
+        return child is not None
+
     def _try_again(self, source: str, forks: list[str], trouble: str) -> None:
-        settings = self._settings
+        patience = self._settings.wandb
         with self._database.reading() as session:
             tries = tries_of(session, source) + 1
-        if tries >= settings.fetch_tries:
+        if tries >= patience.fetch_tries:
             self._give_up(source, forks, f"{trouble}. It was tried {tries} times")
             return
-        pause = settings.fetch_pause_seconds * 2.0 ** min(tries - 1, 30)
-        due = self._now() + timedelta(seconds=min(pause, settings.longest_fetch_pause_seconds))
+        pause = patience.fetch_pause_seconds * 2.0 ** min(tries - 1, 30)
+        due = self._now() + timedelta(seconds=min(pause, patience.longest_fetch_pause_seconds))
         with self._writing() as session:
             note_trouble(session, source, trouble, due)
         log.warning("%s; trying again at %s", trouble, due)

@@ -13,6 +13,7 @@ from control_api.children import new_child
 from control_api.configs import check_experiment, merge_patch
 from control_api.database import Database
 from control_api.live import check_live, check_unseen
+from control_api.problems import NoWandbKey
 from control_api.settings import Settings
 from control_api.submitting import DEFAULT_EXPERIMENT, faults_of_image
 from control_api.tables import CheckpointRow, RunRow
@@ -32,8 +33,11 @@ def fork_from_wandb(
 
     Raises:
         InvalidInput: with every fault; nothing was made.
+        NoWandbKey: the checkpoint could not be fetched.
     """
     source = _check(settings, wanted)
+    if not settings.wandb.has_key:
+        raise NoWandbKey("fetch a checkpoint from W&B", ".")
     with database.writing() as session:
         parent = session.get(RunRow, source.run, with_for_update={"key_share": True})
         if parent is not None and parent.deleted_at is None:
@@ -48,7 +52,7 @@ def _check(settings: Settings, wanted: ForkFromWandb) -> WandbSource:
     faults = faults_of_image(settings.containers, wanted.image, wanted.command)
     source = None
     try:
-        source = parse_source(wanted.source, settings.wandb_url)
+        source = parse_source(wanted.source, settings.wandb.url)
     except ValueError as error:
         faults.append(Fault(path="source", message=str(error)))
     if (experiment := wanted.config.get("experiment")) is not None:
@@ -63,7 +67,7 @@ def _check(settings: Settings, wanted: ForkFromWandb) -> WandbSource:
 
 def _of_known(session: Session, parent: RunRow, wanted: ForkFromWandb, by: Requester) -> RunRow:
     config = merge_patch(parent.config, wanted.config)
-    experiment = config.setdefault("experiment", parent.experiment)
+    experiment = check_experiment(config.setdefault("experiment", parent.experiment))
     edited = config != parent.config
     columns = {
         "name": wanted.name,
@@ -97,7 +101,11 @@ def _of_unknown(session: Session, wanted: ForkFromWandb, by: Requester) -> RunRo
 
 
 def begin_from(session: Session, child: RunRow, fetched: FetchedCheckpoint) -> None:
-    """Have a fork go on from the checkpoint that is here now, and is pinned for it."""
+    """Have a fork go on from the checkpoint that is here now, and is pinned for it.
+
+    Raises:
+        InvalidInput: the name of an experiment that comes of it is none.
+    """
     run_file, checkpoint = fetched.run_file, fetched.checkpoint
     parent = session.get(RunRow, run_file.id, with_for_update={"key_share": True})
     if parent is None:
@@ -107,7 +115,7 @@ def begin_from(session: Session, child: RunRow, fetched: FetchedCheckpoint) -> N
     if child.parent_id is None:
         original = _config_of(run_file)
         config = merge_patch(original, child.config)
-        child.experiment = config.setdefault("experiment", run_file.experiment)
+        child.experiment = check_experiment(config.setdefault("experiment", run_file.experiment))
         child.config = config
         child.warm_start = child.config != original
         child.parent_id = parent.id
@@ -116,8 +124,11 @@ def begin_from(session: Session, child: RunRow, fetched: FetchedCheckpoint) -> N
 
 
 def _config_of(run_file: RunFile) -> dict[str, Any]:
-    """As the control API keeps configurations: with the experiment in them."""
-    return {"experiment": run_file.experiment, **run_file.config}
+    """As the control API keeps configurations: with the experiment in them.
+
+    The field's own: what a foreign configuration calls so may be anything.
+    """
+    return {**run_file.config, "experiment": run_file.experiment}
 
 
 def _import(session: Session, fetched: FetchedCheckpoint, actor: str) -> RunRow:

@@ -41,7 +41,7 @@ class Gauges(Collector):
             )
             yield from self._of_runs(session)
             yield from self._of_reconciler(session)
-            if self._settings.tag_verbs:
+            if self._settings.wandb.tag_verbs:
                 yield from self._of_page_tags(session)
 
     def _of_runs(self, session: Session) -> Iterable[Family]:

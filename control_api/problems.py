@@ -148,15 +148,14 @@ class RunDeleted(ApiProblem):
 
 
 class NoWandbKey(ApiProblem):
-    """The control API was started without a key for W&B, so it can publish nothing there."""
+    """The control API was started without a key for W&B, so it can do nothing there."""
 
     status, slug, title = 409, "no-wandb-key", "There is no key for W&B"
 
-    def __init__(self, experiment: str) -> None:
+    def __init__(self, what: str, instead: str = "") -> None:
         super().__init__(
-            "The control API was started without WANDB_API_KEY, so it cannot publish to W&B. Set "
-            "it and start the API again; or write one file that needs no account: python -m "
-            f"dashboards publish {experiment} --html FILE"
+            f"The control API was started without WANDB_API_KEY, so it cannot {what}. Set it and "
+            f"start the API again{instead}"
         )
 
 

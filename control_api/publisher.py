@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy.orm import Session
 
 from control_api import published
+from control_api.database import Database
 from control_api.settings import Settings
 from control_api.tables import ReportRow
 from midcourse.contract.api.reports import ReportLink, ReportState
@@ -54,17 +55,17 @@ class _Work:
 class Publisher:
     """Asked again and again by the reconciler; the database says what is to be done."""
 
-    def __init__(self, settings: Settings, writing: Writing, ring: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, database: Database, writing: Writing) -> None:
         """Begins nothing.
 
         Args:
             settings: of the control API.
+            database: where it stands what is to be done.
             writing: makes a transaction of the reconciler.
-            ring: tells those who wait, by the key of the pages.
         """
         self._settings = settings
+        self._database = database
         self._writing = writing
-        self._ring = ring
         self._work: _Work | None = None
         self._look_at: datetime | None = None
 
@@ -85,19 +86,24 @@ class Publisher:
             self._forget(self._work)
 
     def _refresh(self, now: datetime) -> None:
-        if not self._settings.has_wandb_key:
+        if not self._settings.wandb.has_key:
             return
-        rest = timedelta(seconds=self._settings.refresh_seconds)
+        rest = timedelta(seconds=self._settings.wandb.refresh_seconds)
+        with self._database.reading() as session:
+            stale = published.out_of_date(session, now, rest)
+        if not stale:
+            return
         with self._writing() as session:
-            for experiment in published.out_of_date(session, now, rest):
+            for experiment in stale:
                 published.ask(session, experiment, published.OWN_ACTOR, now)
 
     def _begin(self, now: datetime) -> None:
-        with self._writing() as session:
+        with self._database.reading() as session:
             experiment = published.to_publish(session)
-            if experiment is None:
-                return
-            row = session.get_one(ReportRow, experiment)
+        if experiment is None:
+            return
+        with self._writing() as session:
+            row = session.get_one(ReportRow, experiment, with_for_update=True)
             row.state, row.begun, row.begun_at = ReportState.PUBLISHING, row.asked, now
         try:
             self._work = self._start(experiment, now)
@@ -105,16 +111,26 @@ class Publisher:
             self._store(experiment, f"the publisher could not be started: {error}", None, now)
 
     def _start(self, experiment: str, now: datetime) -> _Work:
-        """Output goes to files, as nobody reads a pipe meanwhile."""
+        """Output goes to files, as nobody reads a pipe meanwhile.
+
+        It ends with its standard input, and so with us, whatever befalls us: whoever is the
+        reconciler next starts another.
+        """
         settings = self._settings
         with contextlib.ExitStack() as files:
             out = files.enter_context(tempfile.TemporaryFile())
             err = files.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(
-                [*settings.publisher_command, experiment, "--json", "--home", str(settings.home)],
+                [
+                    *settings.wandb.publisher_command,
+                    experiment,
+                    "--json",
+                    "--end-with-input",
+                    *("--home", str(settings.home)),
+                ],
                 cwd=settings.trainer_folder,
-                env=dict(settings.helper_environment),
-                stdin=subprocess.DEVNULL,
+                env=dict(settings.wandb.helper_environment),
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -122,7 +138,7 @@ class Publisher:
             return _Work(experiment, process, out, err, files.pop_all(), now)
 
     def _watch(self, work: _Work, now: datetime) -> None:
-        most = self._settings.publisher_seconds
+        most = self._settings.wandb.publisher_seconds
         error: str | None = None
         if work.process.poll() is None:
             if now - work.begun_at < timedelta(seconds=most):
@@ -138,6 +154,8 @@ class Publisher:
     def _forget(self, work: _Work) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             work.process.wait(5)
+        if work.process.stdin is not None:
+            work.process.stdin.close()
         work.files.close()
         self._work = None
 
@@ -153,7 +171,7 @@ class Publisher:
                 row.state, row.ended_at = ReportState.PENDING, None
         if error is not None:
             log.warning("the pages of %s were not published: %s", name, error)
-        self._ring(published.report_key(name))
+        self._database.bell.ring(published.report_key(name))
 
 
 def _told(work: _Work) -> _Told | None:

@@ -65,7 +65,7 @@ class Reconciler:
         self.fetches = Fetches(settings, database, now, self._writing)
         self.chores = Chores(timedelta(days=settings.event_days))
         self.sync = SyncJob(settings, database, now, self._writing)
-        self.publisher = Publisher(settings, self._writing, database.bell.ring)
+        self.publisher = Publisher(settings, database, self._writing)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="reconciler", daemon=True)
 
@@ -119,7 +119,9 @@ class Reconciler:
         with self.database.writing() as session:
             is_ours = self.lease.claim(session, self.now())
         if not is_ours:
-            self.fetches.stop()  # whoever has it fetches what is waited for
+            # Whoever has it fetches what is waited for, and publishes what was asked for.
+            self.fetches.stop()
+            self.publisher.close()
             return
         knows_trainers, can_start = self._look()
         for level, step in steps:

@@ -21,14 +21,14 @@ from control_api.database import Database
 from control_api.folder import read_tracking
 from control_api.lifecycle import get_run
 from control_api.settings import Settings
-from control_api.tables import SyncRow
+from control_api.tables import RunRow, SyncRow
 from control_api.unsent import (
+    first_unsent,
     forget,
     forget_begun,
     is_sent,
     may_be_sent,
     next_due,
-    unsent,
     why_idle,
 )
 from midcourse.contract.paths import RunPaths
@@ -44,6 +44,9 @@ MOST_TIME: Final = timedelta(hours=2)
 """Of one try, uploads and all; a process that takes longer hangs."""
 LOOK_EVERY: Final = timedelta(seconds=2)
 """How often the database is asked, and told how far it is."""
+SEARCH_EVERY: Final = timedelta(seconds=30)
+"""How often all runs are searched for what was never tried, where there was nothing: that takes
+the database a tenth of a second for ten thousand of them."""
 REFRESH_EVERY: Final = timedelta(minutes=1)
 """How often the trackers' files are looked at of runs that nobody is sending."""
 MOST_REFRESHED: Final = 1000
@@ -81,7 +84,7 @@ class SyncJob:
         self._now = now
         self._writing = writing
         self._sending: _Sending | None = None
-        self._look_at = self._refresh_at = now()
+        self._look_at = self._search_at = self._refresh_at = now()
         self._told_idle: str | None = None
         self._is_first_look = True
 
@@ -123,9 +126,13 @@ class SyncJob:
         if self._is_idle():
             return
         with self._database.reading() as session:
-            run_id = next_due(session, self._settings, self._now())
+            known_only = self._now() < self._search_at
+            run_id = next_due(session, self._settings, self._now(), known_only=known_only)
         if run_id is None:
+            if not known_only:
+                self._search_at = self._now() + SEARCH_EVERY
             return
+        self._search_at = self._now()  # there may be more
         if is_sent(self._learn(run_id)):  # by a person, since
             self._forget(run_id)
             return
@@ -140,8 +147,8 @@ class SyncJob:
     def _refresh(self) -> None:
         """See what else has sent: a run's own tracker, or a person by `midcourse sync`."""
         with self._database.reading() as session:
-            query = unsent(self._settings, self._now()).limit(MOST_REFRESHED)
-            run_ids = [row[0].id for row in session.execute(query)]
+            query = first_unsent(self._settings, self._now(), RunRow.id).limit(MOST_REFRESHED)
+            run_ids = list(session.scalars(query))
         for run_id in run_ids:
             if is_sent(self._learn(run_id)):
                 self._forget(run_id)
@@ -149,7 +156,7 @@ class SyncJob:
     def _is_idle(self) -> bool:
         """Whether nothing can be sent; told when it changes."""
         why = why_idle(self._settings)
-        if why is not None and why != self._told_idle and self._settings.can_log_online:
+        if why is not None and why != self._told_idle and self._settings.wandb.can_log_online:
             log.warning("no run is sent to W&B later: %s", why)
         self._told_idle = why
         return why is not None
@@ -161,9 +168,9 @@ class SyncJob:
         bound = f"--finish-seconds={MOST_TIME.total_seconds():g}"
         with paths.tracking_log.open("ab") as output:
             return subprocess.Popen(
-                [*self._settings.sync_command, str(paths.folder), bound],
+                [*self._settings.wandb.sync_command, str(paths.folder), bound],
                 cwd=self._settings.trainer_folder,
-                env={**self._settings.helper_environment, "WANDB_MODE": "online"},
+                env={**self._settings.wandb.helper_environment, "WANDB_MODE": "online"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

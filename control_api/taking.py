@@ -68,7 +68,11 @@ class Takes:
     if_match: bool
     last_event_id: bool
     key: bool
-    """Whether it honours `Idempotency-Key`, as all that change something do."""
+    """Whether it takes an `Idempotency-Key`, as all that change something do.
+
+    Those that make no run and no command keep none, as a repeat comes to the same: `POST /sync`,
+    `POST …/report`, and those of tokens, whose names tell.
+    """
 
     @property
     def has_body(self) -> bool:

@@ -14,9 +14,10 @@ from control_api.attempts import begin_attempt, end_attempt, heirs, incarnations
 from control_api.children import children_in_waiting
 from control_api.columns import Desired
 from control_api.database import Database
-from control_api.folder import labels_of, read_tracking, run_spec, write_labels, write_params
+from control_api.folder import labels_of, read_tracking, run_spec, write_params
 from control_api.ingest import ingest_file
 from control_api.insisting import Insistence, insistence
+from control_api.labels import show_labels
 from control_api.launchers.base import (
     Handle,
     Launcher,
@@ -30,6 +31,7 @@ from control_api.queue import free_slots
 from control_api.settings import Settings
 from control_api.tables import AttemptRow, RunRow
 from control_api.tokens import give_trainer_token
+from control_api.unsent import forget as forget_unsent
 from control_api.wishes import pending_wishes
 from midcourse.contract.runs import ENDED, RunStatus
 
@@ -91,13 +93,14 @@ class Trainers:
             if slot is None:
                 return
             begin_attempt(session, run, self.launcher.name, self.now(), slot)
+            forget_unsent(session, run.id)  # what was tried in vain, and given up, was another end
             token = give_trainer_token(session, [run.id, *children_in_waiting(session, run)])
             wishes = pending_wishes(session, run)
             held = next((row.seq for row in wishes if row.action["kind"] == "resume"), None)
         self._begun_here.add((run_id, run.attempt))
         try:
             write_params(self.home, run)
-            write_labels(self.home, run.id, labels_of(run))
+            show_labels(self.database, self.home, run.id, labels_of(run))
             handle = self.launcher.submit(run_spec(self.settings, run, token, held=held))
         except (LaunchFailed, OSError, ValueError) as error:
             log.error("run %s could not be started: %s", run_id, error)

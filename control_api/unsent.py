@@ -1,10 +1,11 @@
 """Runs that are not all in W&B, though nobody trains them any more: what the sync job sends."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from control_api.settings import Settings
@@ -23,9 +24,9 @@ _mode = RunRow.tracking["mode"].as_string()
 
 def why_idle(settings: Settings) -> str | None:
     """Why nothing can be sent, for people; None where it can."""
-    if not settings.sync:
+    if not settings.wandb.sync:
         return "MIDCOURSE_SYNC is off. `midcourse sync` sends what is left."
-    if not settings.can_log_online:
+    if not settings.wandb.can_log_online:
         return (
             "The control API has no WANDB_API_KEY, or WANDB_MODE is not online. `midcourse sync` "
             "sends what is left, where there is a key."
@@ -38,11 +39,11 @@ def why_idle(settings: Settings) -> str | None:
     return None
 
 
-def unsent(settings: Settings, now: datetime) -> Select[RunRow, SyncRow]:
-    """The runs that are not all in W&B, with what the sync job knows of them, or None.
+def unsent(settings: Settings, now: datetime, *columns: Any) -> Select[*tuple[Any, ...]]:
+    """Columns of the runs that are not all in W&B, and of what the sync job knows of them, or null.
 
-    The oldest come first, and so no fork before its parent. A run that logged offline is one of
-    them only where a key shows that it is meant to be online.
+    A run that logged offline is one of them only where a key shows that it is meant to be online.
+    Rows of runs are large, and there may be many: ask for what is needed, and for how many.
     """
     last_seen = func.coalesce(RunRow.ended_at, RunRow.heartbeat_at, RunRow.created_at)
     long_gone = last_seen < now - timedelta(seconds=OWN_TRACKER_SECONDS)
@@ -51,21 +52,70 @@ def unsent(settings: Settings, now: datetime) -> Select[RunRow, SyncRow]:
         | ((_state == "running") & long_gone)
         | SyncRow.began_at.is_not(None)
     )
-    if settings.can_log_online:
+    if settings.wandb.can_log_online:
         left |= _mode == "offline"
     return (
-        select(RunRow, SyncRow)
+        select(*columns)
+        .select_from(RunRow)
         .outerjoin(SyncRow, SyncRow.run_id == RunRow.id)
         .where(_at_rest(), RunRow.tracking.is_not(None), _mode != "disabled", left)
-        .order_by(RunRow.created_at, RunRow.id)
     )
 
 
-def next_due(session: Session, settings: Settings, now: datetime) -> str | None:
-    """The run whose turn it is; None where none is due."""
-    is_due = SyncRow.run_id.is_(None) | (SyncRow.due_at <= now)
-    row = session.execute(unsent(settings, now).where(is_due).limit(1)).first()
-    return None if row is None else row[0].id
+def first_unsent(settings: Settings, now: datetime, *columns: Any) -> Select[*tuple[Any, ...]]:
+    """The same, the oldest first, and so no fork before its parent."""
+    return unsent(settings, now, *columns).order_by(RunRow.created_at, RunRow.id)
+
+
+def next_due(
+    session: Session, settings: Settings, now: datetime, *, known_only: bool = False
+) -> str | None:
+    """The run whose turn it is; None where none is due.
+
+    Args:
+        session: on the database.
+        settings: whether what logged offline is to be sent.
+        now: the time.
+        known_only: look only at what was tried before: that is quick, and all runs are not.
+    """
+    tried = SyncRow.due_at <= now
+    query = first_unsent(settings, now, RunRow.id).limit(1)
+    if known_only:
+        query = query.where(tried, RunRow.id.in_(select(SyncRow.run_id).where(tried)))
+    else:
+        query = query.where(SyncRow.run_id.is_(None) | tried)
+    found: str | None = session.scalar(query)
+    return found
+
+
+@dataclass(frozen=True)
+class Left:
+    """How much is not in W&B, of all runs."""
+
+    runs: int
+    rows: int
+    """As far as that is known."""
+    bytes: int
+    """Of their logs."""
+    sending: str | None
+    """The run that is being sent."""
+
+
+def count_left(session: Session, settings: Settings, now: datetime) -> Left:
+    """Add up what is not in W&B."""
+    is_online = _mode == "online"
+    sent = case((is_online, func.coalesce(RunRow.tracking["log_offset"].as_float(), 0.0)), else_=0)
+    behind = RunRow.log_offset - sent
+    counted = unsent(
+        settings,
+        now,
+        func.count(),
+        func.sum(case((is_online, RunRow.tracking["left"].as_float()), else_=0)),
+        func.sum(case((behind > 0, behind), else_=0)),
+        func.max(case((SyncRow.began_at.is_not(None), RunRow.id))),
+    )
+    runs, rows, size, sending = session.execute(counted).one()
+    return Left(runs, int(rows or 0), int(size or 0), sending)
 
 
 def may_be_sent(session: Session, run_id: str) -> bool:

@@ -79,7 +79,7 @@ def _run_view(
     if run.parent_id is not None:
         links["parent"] = run_path(run.parent_id)
     if run.source is not None:
-        links["wandb"] = _read_source(run.source).page(context().settings.wandb_url)
+        links["wandb"] = _read_source(run.source).page(context().settings.wandb.url)
     if run.replay is not None:
         links["replayed"] = run_path(run.replay)
     return RunView.model_validate(

@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 there is nothing to show, the file cannot be written, or W
 import argparse
 import os
 import sys
+import threading
 from pathlib import Path
 
 from dashboards.account import Account, CannotPublish
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if (wrong := _what_is_wrong(given)) is not None:
         parser.error(wrong)
+    if getattr(given, "end_with_input", False):
+        _end_with_input()
     wanted = Wanted(given.experiment, given.run, given.fork, given.workspace)
     try:
         if given.what == PUBLISH and given.html is None:
@@ -56,6 +59,17 @@ def _what_is_wrong(given: argparse.Namespace) -> str | None:
         if useless:
             return f"--html writes a file and asks W&B nothing: leave out {listed(useless)}"
     return None
+
+
+def _end_with_input() -> None:
+    """End when whoever started us is gone, and with it the other end of our standard input."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(1)  # whatever W&B's packages wait for
+
+    threading.Thread(target=wait, name="input", daemon=True).start()
 
 
 def _tell(made: Made, path: Path) -> None:
@@ -91,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     publisher.add_argument("--entity", help="the team or user in W&B (WANDB_ENTITY; the key's own)")
     publisher.add_argument("--project", help="the project (WANDB_PROJECT; midcourse)")
     publisher.add_argument("--json", action="store_true", help="print links and notes as JSON")
+    publisher.add_argument(
+        "--end-with-input", action="store_true", help="end when standard input does"
+    )
     for kind in (html, publisher):
         _add_what(kind)
     return parser

@@ -3,7 +3,7 @@ a trainer that says what the test tells it to say.
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from control_api.reconciler import Reconciler
 from control_api.settings import Settings
 from control_api.slots import cpu_slots
 from control_api.tokens import ensure_admin
+from control_api.wandb_settings import WandbSettings
 from midcourse.contract import environment
 from midcourse.contract.built_in import BUILT_IN
 from midcourse.contract.checkpoints import CheckpointRecord
@@ -43,6 +44,7 @@ from midcourse.contract.records import (
 )
 from midcourse.contract.runs import Origin, RunFile, RunStatus
 
+_OF_WANDB = {each.name for each in fields(WandbSettings)}
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -106,6 +108,8 @@ class Bench:
     def __init__(self, home: Path, **changes: Any) -> None:
         home.mkdir(parents=True, exist_ok=True)
         usual = {"database_url": database_url(home), "slots": cpu_slots(8)}
+        of_wandb = {name: changes.pop(name) for name in [*changes] if name in _OF_WANDB}
+        usual["wandb"] = WandbSettings(**of_wandb)
         self.settings = Settings(home=home, **{**usual, **changes})
         self.home = self.settings.home
         self.database = Database(self.settings.database_url, Bell())

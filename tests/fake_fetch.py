@@ -1,7 +1,8 @@
 """Stands in for `midcourse.tracking.fetch`: does what a file beside it says, and keeps a record.
 
 `plan.json` has for each source what its tries come to, one after the other; the last one counts
-for all further ones: {"says": …, "code": …}, {"checkpoint": …} or {"hangs": true}.
+for all further ones: {"says": …, "code": …}, {"checkpoint": …} or {"hangs": true}. With a
+checkpoint, "config" is added to its run's configuration, and "record" to what is said of itself.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from midcourse.contract.base import utc_now
 from midcourse.contract.checkpoints import CheckpointRecord
@@ -36,11 +38,13 @@ def main(folder: Path, flag: str, source: str, home: Path) -> int:
     if "code" in step:
         sys.stderr.write(f"wandb: a line of the SDK\n{step['says']}\n")
         return int(step["code"])
-    sys.stdout.write(put(home, source, step).to_json() + "\n")
+    answer = json.loads(put(home, source, step).to_json())
+    answer["checkpoint"] |= step.get("record", {})
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
-def put(home: Path, source: str, step: dict[str, str]) -> FetchedCheckpoint:
+def put(home: Path, source: str, step: dict[str, Any]) -> FetchedCheckpoint:
     """Put a checkpoint in place, as far as the control API looks at it."""
     entity, project, rest = source.split("/")
     run, name = rest.partition("@")[0], step["checkpoint"]
@@ -58,7 +62,7 @@ def put(home: Path, source: str, step: dict[str, str]) -> FetchedCheckpoint:
         metrics={"test/accuracy": 0.9},
         best=True,
     )
-    config = {"optimizer": {"lr": 0.1}, "seed": 3}
+    config = {"optimizer": {"lr": 0.1}, "seed": 3, **step.get("config", {})}
     return FetchedCheckpoint(
         run_file=RunFile(id=run, experiment="digits", name="far\naway", seed=3, config=config),
         checkpoint=record,

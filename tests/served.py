@@ -40,7 +40,10 @@ import control_api.settings, control_api.__main__ as program
 Settings = control_api.settings.Settings
 read = Settings.read.__func__
 def read_with_bench_trainer(cls, *args, **kwargs):
-    return dataclasses.replace(read(cls, *args, **kwargs), **CHANGES)
+    made, changes = read(cls, *args, **kwargs), CHANGES
+    of_wandb = {name: changes.pop(name) for name in [*changes] if hasattr(made.wandb, name)}
+    wandb = dataclasses.replace(made.wandb, **of_wandb)
+    return dataclasses.replace(made, wandb=wandb, **changes)
 Settings.read = classmethod(read_with_bench_trainer)
 sys.exit(program.main())
 """

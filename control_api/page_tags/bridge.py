@@ -57,8 +57,8 @@ class Bridge:
         self._pages = pages
         self._now = now
         self._lease = Lease(TAGS_LEASE, LEASE_SECONDS, holder)
-        self._obeying = Obeying(database, settings.home, settings.tag_verbs, self._claim)
-        self._every = timedelta(seconds=settings.tag_seconds)
+        self._obeying = Obeying(database, settings.home, settings.wandb.tag_verbs, self._claim)
+        self._every = timedelta(seconds=settings.wandb.tag_seconds)
         self._patience = Patience(self._every, LONGEST_PAUSE)
         self._look_due: datetime | None = None
 

@@ -30,8 +30,8 @@ def watch_page_tags(settings: Settings, holder: str | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: told_to_end.put(number))
     parent = os.getppid()
     database = Database(settings.database_url)
-    environ = settings.helper_environment
-    pages = SdkProcess(settings.page_command, settings.trainer_folder, environ)
+    environ = settings.wandb.helper_environment
+    pages = SdkProcess(settings.wandb.page_command, settings.trainer_folder, environ)
     bridge = Bridge(settings, database, pages, holder=holder)
     ending = threading.Event()
     rounds = threading.Thread(target=_go_rounds, args=(bridge, ending), daemon=True)

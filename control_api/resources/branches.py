@@ -61,7 +61,7 @@ def undo(run_id: RunId, query: CommandQuery, wait: int) -> Response:
     return answer_command(made, wait)
 
 
-@resource.post("/replay", NEW_RUN, problems=[*NEW_RUN_PROBLEMS, UnknownRun])
+@resource.post("/replay", NEW_RUN, problems=[*NEW_RUN_PROBLEMS, UnknownRun, RunNotReady])
 def replay(run_id: RunId, body: ReplayRun, wait: int) -> Response:
     """Make a new run that begins as this one did, and is fed its journal."""
     made = make_once(lambda by: branches.replay(context().database, run_id, body.name, by))

@@ -41,8 +41,9 @@ def publish_report(name: Experiment, wait: int) -> Response:
     now = here.now()
     with here.database.writing() as session:
         experiments.require(session, name)
-        if not here.settings.has_wandb_key:
-            raise NoWandbKey(name)
+        if not here.settings.wandb.has_key:
+            instead = "; or write one file that needs no account: python -m dashboards publish"
+            raise NoWandbKey("publish to W&B", f"{instead} {name} --html FILE")
         asked = published.ask(session, name, by.actor, now)
         note(session, by, "publish_report", subject=name)
     row = published.await_end(here.database, name, asked, wait)

@@ -7,6 +7,7 @@ from control_api.awaiting import NEW_RUN_PROBLEMS, answer_new_run
 from control_api.context import context
 from control_api.forks_from_wandb import fork_from_wandb
 from control_api.idempotency import make_once
+from control_api.problems import NoWandbKey
 from control_api.resource import Resource
 from midcourse.contract.api.branches import ForkFromWandb
 from midcourse.contract.api.runs import RunView
@@ -19,7 +20,7 @@ _ACCEPTED = Gives(
 )
 
 
-@resource.post("/forks", _ACCEPTED, problems=NEW_RUN_PROBLEMS, role=Role.ADMIN)
+@resource.post("/forks", _ACCEPTED, problems=[*NEW_RUN_PROBLEMS, NoWandbKey], role=Role.ADMIN)
 def fork_from(body: ForkFromWandb, wait: int) -> Response:
     """Make a new run from a checkpoint that a run has logged to W&B, here or anywhere else.
 

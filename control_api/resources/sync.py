@@ -1,5 +1,7 @@
 """`/sync`: what is not in W&B yet, and having it tried again."""
 
+from typing import Any
+
 from flask import Response
 
 from control_api.answers import Gives
@@ -10,10 +12,11 @@ from control_api.http import answer
 from control_api.problems import CannotSend
 from control_api.resource import Resource
 from control_api.tables import RunRow, SyncRow
-from control_api.unsent import try_again_now, unsent, why_idle
+from control_api.unsent import count_left, first_unsent, try_again_now, why_idle
 from midcourse.contract.api.sync import SyncRun, SyncState, SyncView
 
 MOST_RUNS = 1000
+_COLUMNS = (RunRow.id, RunRow.name, RunRow.experiment, RunRow.log_offset, RunRow.tracking)
 
 resource = Resource("sync", "What is not in Weights & Biases yet.")
 
@@ -42,20 +45,23 @@ def sync_now() -> Response:
 
 def _view() -> SyncView:
     here = context()
+    now = here.now()
     with here.database.reading() as session:
-        rows = session.execute(unsent(here.settings, here.now())).all()
-    runs = [_run(row[0], row[1]) for row in rows]
+        left = count_left(session, here.settings, now)
+        query = first_unsent(here.settings, now, *_COLUMNS, SyncRow).limit(MOST_RUNS)
+        runs = [_run(row, row[-1]) for row in session.execute(query)]
     return SyncView(
         notice=why_idle(here.settings),
-        sending=next((run.run for run in runs if run.state is SyncState.SENDING), None),
-        count=len(runs),
-        left=sum(run.left or 0 for run in runs),
-        bytes_left=sum(run.bytes_left for run in runs),
-        runs=runs[:MOST_RUNS],
+        sending=left.sending,
+        count=left.runs,
+        left=left.rows,
+        bytes_left=left.bytes,
+        runs=runs,
     )
 
 
-def _run(run: RunRow, known: SyncRow | None) -> SyncRun:
+def _run(run: Any, known: SyncRow | None) -> SyncRun:
+    """What is told of a run, of which there are `_COLUMNS`."""
     tracking = run.tracking or {}
     is_online = tracking.get("mode") == "online"
     sent = tracking.get("log_offset", 0) if is_online else 0

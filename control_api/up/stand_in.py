@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from control_api.variables import SYNC
 from midcourse.contract.errors import Fault, InvalidInput, MidcourseError
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
@@ -80,8 +81,12 @@ class StandIn:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What leads W&B's SDK to it; any key will do, so a real one is not shown to it."""
+        """What leads W&B's SDK to it; any key will do, so a real one is not shown to it.
+
+        What a home's earlier runs left unsent is not for it: it forgets them when it ends.
+        """
         return {
+            SYNC: "off",
             "WANDB_MODE": "online",
             "WANDB_BASE_URL": self.url,
             "WANDB_API_KEY": secrets.token_hex(20),

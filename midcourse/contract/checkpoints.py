@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from midcourse.contract.base import Record
+from midcourse.contract.base import MAX_INTEGER, Record
 from midcourse.contract.names import CheckpointName, RunId
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -36,7 +36,7 @@ class CheckpointRecord(Record):
 
     run: RunId
     name: CheckpointName
-    step: int = Field(ge=-1)
+    step: int = Field(ge=-1, le=MAX_INTEGER)
     """The last step completed; a fork from here starts at `step + 1`."""
     reason: Annotated[CheckpointReason, Field(strict=False)]
     state_hash: Sha256

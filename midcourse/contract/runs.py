@@ -100,6 +100,9 @@ class TrackingStatus(Record):
     """`online`, `offline` or `disabled`."""
     url: str | None = None
     """The W&B page, when online."""
+    server: str | None = None
+    """The W&B server that it was shown on, when online: `WANDB_BASE_URL`. Null also in what earlier
+    versions wrote."""
     folder: str | None = None
     """The W&B folder on disk, for `wandb sync`, when offline."""
     state: str = "running"

@@ -23,6 +23,7 @@ from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import StatusBoard, read_status
 from midcourse.tracking.supervisor import EXIT_ANOTHER, EXIT_BEHIND, EXIT_FAILED
 from midcourse.tracking.tracker import NullTracker, Tracker
+from midcourse.tracking.unsent import is_told_of
 from midcourse.tracking.work import Work
 
 logger = logging.getLogger("midcourse.tracking")
@@ -110,6 +111,7 @@ def _opener(
         board.show(
             mode="online" if tracker.online else "offline",
             url=tracker.url,
+            server=settings.base_url if tracker.online else None,
             folder=None if tracker.online else str(tracker.files),
             fork=tracker.fork,
         )
@@ -164,6 +166,7 @@ def _is_done(paths: RunPaths, settings: TrackingSettings) -> bool:
         status is not None
         and status.state == "finished"
         and status.mode == settings.mode.value
+        and is_told_of(status, settings.base_url)
         and paths.run_log.exists()
         and status.log_offset == paths.run_log.stat().st_size
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from midcourse.tracking.home import HomeRun
-from midcourse.tracking.settings import TrackingMode
+from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import read_status, write_status
 from midcourse.tracking.supervisor import EXIT_ANOTHER
 from midcourse.tracking.unsent import Backlog, is_sent, look
@@ -58,6 +58,7 @@ class Sender:
             command: what is started, with the run's folder added; `midcourse.tracking` without it.
         """
         self._environment = dict(environment)
+        self._server = TrackingSettings.read(environment).base_url
         self._ended = ended
         self._command = command or (sys.executable, "-P", "-m", "midcourse.tracking")
 
@@ -71,16 +72,17 @@ class Sender:
         try:
             process = self._start(run)
         except OSError as error:  # another user's folder, a full disk: that of this run alone
-            return Outcome(look(run), is_sent=False, why=f"it could not be sent: {error}")
+            backlog = look(run, self._server)
+            return Outcome(backlog, is_sent=False, why=f"it could not be sent: {error}")
         code = None
         while code is None and not self._ended.wait(LOOK_SECONDS):
             code = process.poll()
-            show(look(run))
+            show(look(run, self._server))
         if code is None:
             _end(process)
             _tell_left(run)
-            return Outcome(look(run), is_sent=False, why="it was interrupted")
-        return _outcome(run, code)
+            return Outcome(look(run, self._server), is_sent=False, why="it was interrupted")
+        return _outcome(run, self._server, code)
 
     def _start(self, run: HomeRun) -> "subprocess.Popen[bytes]":
         """Start what sends it, and asks the server even where all of it seems to be there.
@@ -101,8 +103,8 @@ class Sender:
             )
 
 
-def _outcome(run: HomeRun, code: int) -> Outcome:
-    backlog = look(run)
+def _outcome(run: HomeRun, server: str, code: int) -> Outcome:
+    backlog = look(run, server)
     status = backlog.status
     if code == EXIT_ANOTHER:
         return Outcome(backlog, is_sent=False, why="its own tracker is at work")

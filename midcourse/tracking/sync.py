@@ -70,7 +70,8 @@ def sync(
     environ = {name: value for name, value in environ.items() if name != "WANDB_MODE"}
     settings = TrackingSettings.read(environ)
     report = Report(as_json=options.json, redact=settings.redact)
-    backlogs = [look(run) for run in in_order(choose(options.home, options.runs))]
+    runs = in_order(choose(options.home, options.runs))
+    backlogs = [look(run, settings.base_url) for run in runs]
     due, others = _split(backlogs, named=bool(options.runs), everything=options.all)
     if options.dry_run:
         report.plan(due, others)

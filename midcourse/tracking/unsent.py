@@ -32,7 +32,7 @@ class Backlog:
     run: HomeRun
     sending: Sending
     status: TrackingStatus | None
-    """As its last tracker told; None where there was none."""
+    """As its last tracker told; None where there was none, or where it told of another server."""
     log_bytes: int
     """Of its log in all."""
 
@@ -51,9 +51,16 @@ class Backlog:
         return self.status.left
 
 
-def look(run: HomeRun) -> Backlog:
-    """See how far a run has come."""
+def look(run: HomeRun, server: str) -> Backlog:
+    """See how far a run has come.
+
+    Args:
+        run: which.
+        server: the W&B server that is meant; what another one has is not there.
+    """
     status = read_status(run.paths)
+    if status is not None and not is_told_of(status, server):
+        status = None
     try:
         size = run.paths.run_log.stat().st_size
     except OSError:
@@ -71,6 +78,11 @@ def _sending(run: HomeRun, status: TrackingStatus | None, size: int) -> Sending:
     if status.mode == TrackingMode.DISABLED:
         return Sending.DISABLED
     return Sending.SENT if is_sent(status, size) else Sending.DUE
+
+
+def is_told_of(status: TrackingStatus, server: str) -> bool:
+    """Whether a status is of this server; one that names none counts as such."""
+    return status.server in (None, server)
 
 
 def is_sent(status: TrackingStatus | None, log_bytes: int) -> bool:

@@ -7,6 +7,7 @@ from control_bench import Bench, status
 from sqlalchemy import select
 
 from control_api import bulk
+from control_api.folder import write_labels
 from control_api.tables import AuditRow, CommandRow, RunRow
 from midcourse.contract.base import utc_now
 from midcourse.contract.paths import RunPaths
@@ -170,6 +171,32 @@ def test_what_people_call_a_run_is_written_down_for_its_tracker(bench):
     answer = bench.ask("PATCH", f"/runs/{run}", {"name": "first", "notes": "look"})
     assert answer.status_code == 200
     assert labels() == RunLabels(name="first", tags=["x"], notes="look")
+
+
+@pytest.mark.parametrize("first", ["an edit", "a start"])
+def test_of_two_that_write_down_what_a_run_is_called_the_later_edit_stays(
+    bench, monkeypatch, first
+):
+    if first == "an edit":
+        run = running(bench, 1)[0].run
+    else:
+        run = bench.post("/runs", {"config": {}}, expect=201)["id"]
+    writes = []
+
+    def write_late(home, run_id, told):
+        """The first one is overtaken by an edit that was made after its own."""
+        writes.append(told.name)
+        if len(writes) == 1:
+            assert bench.ask("PATCH", f"/runs/{run}", {"name": "later"}).status_code == 200
+        write_labels(home, run_id, told)
+
+    monkeypatch.setattr("control_api.labels.write_labels", write_late)
+    if first == "an edit":
+        assert bench.ask("PATCH", f"/runs/{run}", {"name": "earlier"}).status_code == 200
+    else:
+        bench.round()
+    assert read_labels(RunPaths(bench.settings.home, run)).name == "later"
+    assert len(writes) == 3
 
 
 def test_the_receipts_of_all_can_be_waited_for(bench):

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from control_bench import Bench, status
 from served import wait_for
+from sqlalchemy.exc import OperationalError
 
+from control_api.lease import LeaseLost
 from control_api.reconciler import Reconciler
 from midcourse.contract import environment
 from midcourse.contract.paths import RunPaths
@@ -148,6 +150,26 @@ def test_an_imported_run_is_forked_as_others_are(fetching):
     assert (again["origin"]["warm_start"], again["source"]) == (False, None)
     fetching.until_status(again["id"], "starting")
     assert len(fetching.calls()) == 1
+
+
+@pytest.mark.parametrize("verb", ["fork", "fork?dry_run=true", "replay"])
+def test_a_fork_is_no_parent_before_its_own_is_known(fetching, verb):
+    fetching.plan({**ARRIVES, "takes": "go"})
+    fork = fetching.fork(config={"seed": 9})["id"]
+    problem = fetching.bench.post(f"/runs/{fork}/{verb}", {}, expect=409)
+    assert problem["type"] == "/problems/run-not-ready"
+    assert problem["detail"].endswith("comes with that checkpoint: wait until it is here.")
+    (fetching.folder / "go").touch()
+    fetching.until_status(fork, "starting")
+    again = fetching.bench.post(f"/runs/{fork}/replay", {}, expect=201)
+    assert again["config"] == fetching.run(fork)["config"]
+
+
+def test_a_fork_whose_checkpoint_never_came_is_not_repeated(fetching):
+    fetching.plan({"code": 1, "says": "there is no such artifact"})
+    fork = fetching.until_status(fetching.fork()["id"], "failed")["id"]
+    problem = fetching.bench.post(f"/runs/{fork}/replay", {}, expect=409)
+    assert "comes with that checkpoint, which never came." in problem["detail"]
 
 
 def test_many_forks_of_one_checkpoint_fetch_it_once(fetching):
@@ -365,6 +387,15 @@ def test_what_cannot_be_is_refused_at_once(fetching, body, path, message):
     assert fetching.bench.get("/runs")["total"] == 0
 
 
+def test_without_a_key_there_is_no_fork_to_wait_for(tmp_path):
+    bench = Bench(tmp_path)
+    problem = bench.post("/forks", {"source": SOURCE}, expect=409)
+    assert problem["type"] == "/problems/no-wandb-key"
+    assert "so it cannot fetch a checkpoint from W&B. Set it and start" in problem["detail"]
+    assert bench.get("/runs")["total"] == 0
+    bench.close()
+
+
 def test_a_repeated_request_makes_one_fork(fetching):
     fetching.plan(ARRIVES)
     headers = {"Idempotency-Key": "once"}
@@ -383,3 +414,71 @@ def test_what_no_database_can_hold_does_not_come_back_for_ever(fetching, monkeyp
     assert fork["error"] == f"what {SOURCE} says of its run cannot be kept."
     pins = RunPaths(fetching.bench.home, "rfar").pins("step-40")
     assert list(pins.iterdir()) == []
+
+
+@pytest.mark.parametrize("experiment", [{"name": "digits"}, 7, "a b/c", None])
+def test_what_a_foreign_configuration_calls_experiment_is_no_experiment_of_ours(
+    fetching, experiment
+):
+    fetching.plan({**ARRIVES, "config": {"experiment": experiment}})
+    fork = fetching.until_status(fetching.fork()["id"], "starting")
+    assert (fork["experiment"], fork["config"]["experiment"]) == ("digits", "digits")
+    assert fork["origin"]["warm_start"] is False
+    runs = fetching.bench.get("/runs")["runs"]
+    assert [run["experiment"] for run in runs] == ["digits", "digits"]
+    [digits] = fetching.bench.get("/experiments")["experiments"]
+    assert digits["name"] == "digits"
+
+
+def test_a_step_beyond_every_number_is_no_checkpoint(fetching):
+    fetching.plan({**ARRIVES, "record": {"step": 2**53}})
+    fork = fetching.until_status(fetching.fork()["id"], "failed")
+    assert f"what the fetch of {SOURCE} said is no answer" in fork["error"]
+
+
+def test_what_is_too_large_for_a_database_does_not_come_back_for_ever(fetching, monkeypatch):
+    def refuse(*_):
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    monkeypatch.setattr("control_api.fetching.begin_from", refuse)
+    fetching.plan(ARRIVES)
+    fork = fetching.until_status(fetching.fork()["id"], "failed")
+    assert fork["error"] == f"what {SOURCE} says of its run cannot be kept."
+    assert len(fetching.calls()) == 1
+
+
+@pytest.mark.parametrize("name", ["begin_from", "pin"])
+def test_trouble_that_nobody_foresaw_is_tried_again_with_pauses(fetching, monkeypatch, name):
+    def refuse(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"control_api.fetching.{name}", refuse)
+        fetching.plan(ARRIVES)
+        fork = fetching.fork()["id"]
+        trouble = f"{SOURCE} is here, and could not be taken over: OSError"
+        fetching.until(lambda: trouble in fetching.run(fork)["waits_for"])
+        for _ in range(3):
+            fetching.bench.round()
+        assert len(fetching.calls()) == 1
+        pins = RunPaths(fetching.bench.home, "rfar").pins("step-40")
+        assert not pins.exists() or list(pins.iterdir()) == []
+    fetching.bench.round(later=5)
+    fetching.until_status(fork, "starting")
+
+
+@pytest.mark.parametrize("away", [LeaseLost(), OperationalError("COMMIT", {}, Exception("gone"))])
+def test_who_cannot_tell_whether_a_fork_began_keeps_its_checkpoint(fetching, monkeypatch, away):
+    def fail(*_):
+        raise away
+
+    fetching.plan(ARRIVES)
+    fork = fetching.fork()["id"]
+    pins = RunPaths(fetching.bench.home, "rfar").pins("step-40")
+    with monkeypatch.context() as patched:
+        patched.setattr("control_api.fetching.begin_from", fail)
+        with pytest.raises(type(away)):
+            fetching.until(lambda: False)
+        assert [pin.name for pin in pins.iterdir()] == [fork]
+        assert "It is tried again" not in fetching.run(fork)["waits_for"]
+    fetching.until_status(fork, "starting")

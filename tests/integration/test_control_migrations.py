@@ -7,11 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control_bench import Bench, metrics
 from databases import database_url
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from control_api.columns import Base
 from control_api.database import Database
 from control_api.tables import CommandRow, RunRow
+from midcourse.contract.base import utc_now
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +71,27 @@ def test_what_the_first_version_stored_is_there_after_the_last(database):
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM runs").scalar() == 2
     assert foreign_keys_that_point_nowhere(database) == []
+
+
+def test_what_came_of_wandb_has_words_of_an_earlier_version_for_it(database):
+    database.migrate()
+    columns = {"experiment": "e", "config": {}, "created_by": "admin", "created_at": utc_now()}
+    with database.writing() as session:
+        there = {**columns, "source": "lab/digits/rfar"}
+        session.add(RunRow(id="rfar", status="imported", **there))
+        session.add(RunRow(id="rwaits", status="queued", **{**columns, "source": "l/d/r@best"}))
+        session.add(RunRow(id="rqueued", status="queued", **columns))
+    database.undo_migrations("0008")
+    database.migrate()
+    with database.reading() as session:
+        runs = {run.id: run for run in session.scalars(select(RunRow))}
+    told = {name: (run.status, run.ended_at is not None) for name, run in runs.items()}
+    assert told == {
+        "rfar": ("stopped", True),
+        "rwaits": ("failed", True),
+        "rqueued": ("queued", False),
+    }
+    assert "waited for its checkpoint from W&B" in runs["rwaits"].error
 
 
 MIGRATE = "import sys; from control_api.database import Database; Database(sys.argv[1]).migrate()"

@@ -4,12 +4,17 @@ import json
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import shown_runs
 from control_bench import Bench, status
 from wandb_server.server import wandb_server
 
+from control_api import published
+from control_api.bell import Bell
+from control_api.database import Database
 from control_api.reconciler import Reconciler
 
 LINK = {"title": "default: the runs compared", "url": "https://w.example/us/p/reports/x--Vm"}
@@ -106,7 +111,13 @@ with open({str(note)!r}, 'w') as file: json.dump([sys.argv[1:], dict(os.environ)
     bench.post(address(bench), expect=202)
     view = rounds_until(bench, "published")
     arguments, environ = json.loads(note.read_text())
-    assert arguments == [view["experiment"], "--json", "--home", str(bench.home)]
+    assert arguments == [
+        view["experiment"],
+        "--json",
+        "--end-with-input",
+        "--home",
+        str(bench.home),
+    ]
     assert environ["WANDB_API_KEY"] == "k" * 40
 
 
@@ -140,18 +151,24 @@ def test_one_that_cannot_be_started_is_told(make):
     bench = make()
     bench.reconciler.publisher._settings = bench.settings.__class__(
         home=bench.home,
-        publisher_command=("/nowhere/python",),
-        helper_environment=bench.settings.helper_environment,
+        wandb=replace(bench.settings.wandb, publisher_command=("/nowhere/python",)),
     )
     bench.submit()
     bench.post(address(bench), expect=202)
     assert "could not be started" in rounds_until(bench, "failed")["error"]
 
 
-def test_whoever_waits_gets_the_links_or_the_reason(make):
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "by another process"])
+def test_whoever_waits_gets_the_links_or_the_reason(make, elsewhere):
     bench = make()
     bench.submit()
     path, answers = address(bench), []
+    if elsewhere:  # whose bell does not ring here
+        theirs = Database(bench.settings.database_url, Bell())
+        bench.database.bell._look_seconds = 1000
+        bench.reconciler = Reconciler(
+            bench.settings, theirs, bench.launcher, now=lambda: bench.clock
+        )
 
     def ask():
         answers.append(bench.ask("POST", path, headers={"Prefer": f"wait={LIMIT}"}))
@@ -164,6 +181,25 @@ def test_whoever_waits_gets_the_links_or_the_reason(make):
         time.sleep(0.02)
     waiter.join(LIMIT)
     assert (answers[0].status_code, answers[0].json["links"]) == (200, [LINK])
+    assert time.monotonic() < deadline - LIMIT / 2
+    if elsewhere:
+        theirs.close()
+
+
+@pytest.mark.only_on("postgresql")  # SQLite has one writer at a time
+def test_two_that_ask_first_at_once_are_both_heard(make):
+    bench = make()
+    bench.submit()
+    name = bench.get("/runs")["runs"][0]["experiment"]
+    with ThreadPoolExecutor(1) as threads:
+        with bench.database.writing() as session:
+            assert published.ask(session, name, "one", bench.clock) == 1
+            answer = threads.submit(bench.ask, "POST", address(bench))
+            time.sleep(0.3)  # until it waits for us; a little less tests less
+            assert not answer.done()
+        assert answer.result(LIMIT).status_code == 202
+    with bench.database.reading() as session:
+        assert published.find(session, name).asked == 2
 
 
 def test_what_is_asked_for_meanwhile_is_done_afterwards(make, tmp_path):
@@ -191,7 +227,7 @@ def test_a_reconciler_publishes_what_one_before_it_had_begun(make):
     bench.post(address(bench), expect=202)
     rounds_until(bench, "publishing")
     bench.reconciler.stop()
-    object.__setattr__(bench.settings, "publisher_command", (sys.executable, "-c", WORKS))
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", WORKS))
     bench.reconciler = Reconciler(
         bench.settings, bench.database, bench.launcher, now=lambda: bench.clock
     )
@@ -218,6 +254,83 @@ with open({str(times)!r}, 'a') as file: file.write('x')
     assert times.read_text() == "xx"
     bench.round(later=1000)
     assert times.read_text() == "xx"
+
+
+def test_a_refresh_that_fails_is_tried_again_less_and_less_often(make, tmp_path):
+    times, broken = tmp_path / "times", tmp_path / "broken"
+    bench = make(f"""
+import pathlib, sys
+with open({str(times)!r}, 'a') as file: file.write('x')
+if pathlib.Path({str(broken)!r}).exists(): sys.exit('W&B is away')
+{WORKS}""")
+    trainer = bench.submit()
+    trainer.say(trainer.started())
+    bench.post(address(bench), expect=202)
+    rounds_until(bench, "published")
+    broken.touch()
+    bench.round(later=1)
+    end(bench, trainer)
+    bench.round(later=31)
+    rounds_until(bench, "failed")
+    for pause, tries in ((30, 2), (31, 3), (60, 3), (80, 4)):
+        bench.round(later=pause)
+        while bench.get(address(bench))["state"] != "failed":
+            bench.round()
+            time.sleep(0.02)
+        assert times.read_text() == "x" * tries
+    broken.unlink()
+    bench.round(later=3600)
+    assert rounds_until(bench, "published")["error"] is None
+    bench.round(later=3600)
+    assert times.read_text() == "x" * 5
+
+
+def test_a_refresh_does_not_fail_for_ever(make, tmp_path):
+    times = tmp_path / "times"
+    bench = make()
+    trainer = bench.submit()
+    trainer.say(trainer.started())
+    bench.post(address(bench), expect=202)
+    rounds_until(bench, "published")
+    bench.round(later=1)
+    end(bench, trainer)
+    code = f"""
+import sys
+with open({str(times)!r}, 'a') as file: file.write('x')
+sys.exit('the key was revoked')"""
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", code))
+    bench.round(later=100_000)  # nobody looked for more than a day
+    rounds_until(bench, "failed")
+    for _ in range(5):
+        bench.round(later=7200)
+    assert times.read_text() == "x"
+
+
+def test_who_loses_the_lease_leaves_the_pages_to_the_next(make):
+    bench = make("import time; time.sleep(1000)")
+    bench.submit()
+    bench.post(address(bench), expect=202)
+    rounds_until(bench, "publishing")
+    slow, work = bench.reconciler, bench.reconciler.publisher._work
+    bench.reconciler = Reconciler(
+        bench.settings, bench.database, bench.launcher, now=lambda: bench.clock
+    )
+    object.__setattr__(bench.settings.wandb, "publisher_command", (sys.executable, "-c", WORKS))
+    bench.round(later=bench.settings.lease_seconds + 1)
+    slow.reconcile()
+    assert work.process.returncode == -9
+    assert rounds_until(bench, "published")["links"] == [LINK]
+
+
+def test_a_publisher_ends_with_whoever_started_it(make):
+    bench = make("import sys; sys.stdin.read()")
+    bench.submit()
+    bench.post(address(bench), expect=202)
+    rounds_until(bench, "publishing")
+    work = bench.reconciler.publisher._work
+    assert work.process.poll() is None
+    work.process.stdin.close()  # as the end of our process would
+    assert work.process.wait(LIMIT) == 0
 
 
 def test_an_experiment_that_was_never_published_is_left_alone(make):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from control_bench import Bench, metrics, status
+from sqlalchemy import event
 
 from control_api import unsent
 from control_api.sync_job import FIRST_PAUSE, LONGEST_PAUSE, MOST_TIME, MOST_TRIES
-from control_api.tables import SyncRow
+from control_api.tables import RunRow, SyncRow
 from midcourse.contract.runs import TrackingStatus
 
 KEY = "k" * 40
@@ -111,6 +112,14 @@ def test_what_was_left_is_sent_one_run_after_the_other_the_oldest_first(bench):
     assert "said on standard output" in first.paths.tracking_log.read_text()
     assert bench.get(f"/runs/{done.run}")["tracking"]["state"] == "finished"
     assert bench.get(f"/runs/{told_off.run}")["tracking"]["mode"] == "disabled"
+
+
+def test_what_was_sent_to_another_server_is_not_moved_to_ours_unasked(bench):
+    run = bench.ended_run(**SENT, server="http://127.0.0.1:4711")
+    for _ in range(5):
+        bench.round(later=60)
+    assert (bench.entry(run), bench.order) == (None, [])
+    assert bench.get(f"/runs/{run.run}")["tracking"]["server"] == "http://127.0.0.1:4711"
 
 
 def test_while_a_run_is_sent_rounds_go_on_and_it_is_seen_how_much_is_left(bench):
@@ -275,3 +284,53 @@ def test_without_the_sdk_it_says_so_once(tmp_path, monkeypatch, caplog):
     assert "no_such_package_here is not installed" in bench.get("/sync")["notice"]
     assert bench.order == []
     bench.close()
+
+
+def test_a_resumed_run_is_not_given_up_any_more(bench):
+    run = bench.ended_run("offline", word="suspended")
+    with bench.database.writing() as session:
+        session.add(SyncRow(run_id=run.run, tries=MOST_TRIES, due_at=None, error="in vain"))
+    assert bench.entry(run)["state"] == "given_up"
+    bench.post(f"/runs/{run.run}/resume", expect=202)
+    bench.round()
+    with bench.database.reading() as session:
+        assert session.get(SyncRow, run.run) is None
+
+
+def test_of_many_runs_all_are_counted_and_no_more_is_read_than_is_told(bench):
+    first = bench.ended_run("online", "behind", left=2, log_offset=10)
+    with bench.database.writing() as session:
+        pattern = session.get(RunRow, first.run)
+        columns = {each.name: getattr(pattern, each.name) for each in RunRow.__table__.columns}
+        for number in range(1100):
+            session.add(RunRow(**{**columns, "id": f"rx{number}"}))
+    asked = []
+    event.listen(
+        bench.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2])
+    )
+    told = bench.get("/sync")
+    assert (told["count"], told["left"], len(told["runs"])) == (1101, 2202, 1000)
+    assert told["bytes_left"] == 1101 * (first.offset - 10)
+    assert asked
+    assert not any("runs.config" in statement for statement in asked)
+
+
+def test_while_there_is_nothing_to_send_all_runs_are_seldom_searched(bench):
+    run = bench.ended_run("online", "behind")
+    bench.tracker(run, code=1)
+    bench.until(lambda: (bench.entry(run) or {}).get("tries") == 1)
+    bench.round(later=2.5)  # finds nothing more
+    asked = []
+    event.listen(
+        bench.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2])
+    )
+    for _ in range(5):
+        bench.round(later=2.5)
+    searches = [each for each in asked if "LEFT OUTER JOIN sync" in each]
+    assert searches
+    assert all("sync.due_at" in each.partition(" IN (SELECT")[2] for each in searches)
+    asked.clear()
+    bench.tracker(run, hangs=True)
+    bench.post("/sync", expect=200)
+    bench.round(later=2.5)
+    assert bench.get("/sync")["sending"] == run.run, "that does not wait for a search"

@@ -1,5 +1,6 @@
 """`python -m dashboards publish` against the stand-in: runs that trained, and people at work."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -333,6 +334,26 @@ def test_one_page_alone_is_published(home, server):
         "What did this change do? gentler (rgentler) against baseline (rbaseline)"
     ]
     assert list(links(home, "digits", "--workspace")) == ["Midcourse: digits"]
+
+
+def test_pages_of_one_home_are_published_one_at_a_time(home, server):
+    command = [sys.executable, "-m", "dashboards", "publish", "digits", "--home", str(home)]
+    command.append("--end-with-input")
+    with (home / "publishing.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting, left = (
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(6)
+        assert server.views == []
+        left.stdin.close()
+        assert left.wait(20) == 1, "it ends with whoever started it"
+    assert waiting.wait(60) == 0
+    waiting.communicate()
+    left.stdout.close()
+    assert len(server.views) == 6
 
 
 def test_runs_that_wandb_does_not_have_are_told(home, server):

@@ -13,7 +13,7 @@ import pytest
 from control_bench import Bench
 from control_bench import status as ended
 from tracked_runs import lr_set, metrics, started, status
-from wandb_server.server import WandbServer
+from wandb_server.server import WandbServer, wandb_server
 
 from midcourse.contract.base import Record
 from midcourse.contract.paths import RunPaths
@@ -139,6 +139,21 @@ def test_the_server_is_asked_about_what_was_sent_and_a_deleted_run_comes_back_wh
     found = server.run("ra")
     assert (found.state, found.config["midcourse"]["run"]) == ("finished", "ra")
     assert (found.display_name, found.tags, found.notes) == ("first", ["a"], "ours")
+
+
+def test_what_another_server_has_is_not_there(home: Home, server: WandbServer) -> None:
+    run = home.run("ra", *steps(5), status(RunStatus.FINISHED, 4))
+    with wandb_server() as stand_in:
+        home.environment["WANDB_BASE_URL"] = stand_in.url
+        assert home.synced()[1][-1] == "1 run sent; nothing is left"
+        assert curve(stand_in, "ra") == expected(5)
+    told = read_status(run)
+    assert told is not None
+    assert (told.state, told.server) == ("finished", stand_in.url)
+    home.environment["WANDB_BASE_URL"] = server.url
+    assert home.synced()[1][-1] == "1 run sent; nothing is left"
+    assert curve(server, "ra") == expected(5)
+    assert home.synced() == (0, ["nothing is left to be sent"], "")
 
 
 def test_while_the_server_is_away_nothing_is_said_to_be_sent(

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WANDB_MODE", "WANDB_BASE_URL", "WANDB_API_KEY"):
+    for name in ("WANDB_MODE", "WANDB_BASE_URL", "WANDB_API_KEY", "MIDCOURSE_SYNC"):
         monkeypatch.setenv(name, "of before")
 
 
@@ -37,6 +37,7 @@ def test_a_stand_in_serves_until_the_block_ends() -> None:
         assert os.environ["WANDB_BASE_URL"] == url
         assert re.fullmatch(r"\w{40,}", os.environ["WANDB_API_KEY"])
         assert os.environ["WANDB_MODE"] == "online"
+        assert os.environ["MIDCOURSE_SYNC"] == "off", "earlier runs are for the real server"
     with pytest.raises(requests.ConnectionError):
         requests.get(url)
 

@@ -97,7 +97,9 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
+SERVER = "https://api.wandb.ai"
 OFFLINE = {"mode": "offline", "state": "finished", "log_offset": 10**6}
+SENT = {"mode": "online", "state": "finished", "log_offset": 10**6}
 
 
 @contextmanager
@@ -120,6 +122,8 @@ def held(lock: Path) -> Iterator[None]:
         ({"mode": "online", "state": "finished", "log_offset": 10**6, "left": 3}, Sending.DUE),
         ({"mode": "online", "state": "finished", "log_offset": 10**6, "left": 0}, Sending.SENT),
         ({"mode": "online", "state": "finished", "log_offset": 10**6}, Sending.SENT),
+        ({**SENT, "server": SERVER}, Sending.SENT),
+        ({**SENT, "server": "http://127.0.0.1:4711"}, Sending.DUE),
         ({"mode": "disabled", "state": "finished"}, Sending.DISABLED),
     ],
 )
@@ -129,12 +133,12 @@ def test_what_is_to_be_done_about_a_run(
     paths = home.run("ra", tracking)
     run = read_run(paths.folder)
     assert run is not None
-    assert look(run).sending is sending
+    assert look(run, SERVER).sending is sending
     for lock in (paths.lock, paths.tracking / "lock"):
         with held(lock):
-            assert look(run).sending is Sending.BUSY
+            assert look(run, SERVER).sending is Sending.BUSY
     paths.run_log.write_bytes(b"")
-    assert look(run).sending is (Sending.EMPTY)
+    assert look(run, SERVER).sending is (Sending.EMPTY)
 
 
 def test_the_oldest_comes_first_and_no_fork_before_its_parent(home: Home) -> None:

@@ -24,5 +24,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # What came of W&B, in words that an earlier version knows: it would refuse `imported`, and
+    # would train a fork that waits from its beginning, with a patch for its configuration.
+    op.execute(
+        "UPDATE runs SET status = 'stopped', ended_at = COALESCE(ended_at, created_at) "
+        "WHERE status = 'imported'"
+    )
+    op.execute(
+        "UPDATE runs SET status = 'failed', ended_at = created_at, error = 'It waited for its "
+        "checkpoint from W&B, of which this version knows nothing.' WHERE status = 'queued' "
+        "AND source IS NOT NULL AND parent_checkpoint IS NULL"
+    )
     op.drop_table("fetches")
     op.drop_column("runs", "source")

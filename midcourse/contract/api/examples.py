@@ -48,6 +48,7 @@ RUN: dict[str, Any] = {
     "tracking": {
         "mode": "offline",
         "url": None,
+        "server": None,
         "folder": "runs/rpd58kqjr/tracking/wandb",
         "state": "running",
         "error": None,
