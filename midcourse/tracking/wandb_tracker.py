@@ -1,18 +1,12 @@
-"""Shows a run in Weights & Biases. `wandb-notes.md` of the project has the reasons for the rules.
-
-One row is one `log` with an explicit step, so that a log read twice leaves one clean history.
-"""
+"""Shows a run in Weights & Biases; the project's `wandb-notes.md` has the reasons for its rules."""
 
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import requests
 from pydantic import JsonValue
-from wandb.errors import CommError
 
 from midcourse.contract.checkpoints import CheckpointRecord
 from midcourse.contract.datasets import Dataset
@@ -31,19 +25,9 @@ from midcourse.tracking.progress import Progress
 from midcourse.tracking.settings import DATA_PREFIX, TrackingSettings
 from midcourse.tracking.tracker import Row
 from midcourse.tracking.wandb_compare import compare
-from midcourse.tracking.wandb_media import draw
-from midcourse.tracking.wandb_remote import Remote, answers
+from midcourse.tracking.wandb_remote import Remote
+from midcourse.tracking.wandb_rows import STEP, WandbRows
 
-STEP: Final = "step"
-"""The x-axis of every chart."""
-OUTAGE_SECONDS: Final = 5.0
-"""Between two attempts to log what cannot be logged without the server."""
-MOST_REFUSALS: Final = 3
-"""How often a server that answers may refuse media before the row goes without them."""
-MOST_TROUBLES: Final = 120
-"""The same where it says that it is in trouble, or that this is too much at once: ten minutes."""
-_PASSES: Final = frozenset({408, 409, 425, 429})
-"""Client errors of HTTP that are none of the client's."""
 ERRAND_SECONDS: Final = 45.0
 """How long the end of a run waits for what is asked of the server beside the rows."""
 _EXIT_CODES: Final = {RunStatus.FAILED: 1, RunStatus.INTERRUPTED: 143, RunStatus.SUSPENDED: 143}
@@ -63,7 +47,6 @@ class WandbTracker:
         settings: TrackingSettings,
         note: Callable[[str], None],
         fork: Fork | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Show a run that `wandb_open` has begun.
 
@@ -73,13 +56,12 @@ class WandbTracker:
             settings: From the environment.
             note: Told what went otherwise than asked.
             fork: How W&B has the run, where it is a fork that is online.
-            sleep: Waits so many seconds.
         """
         self._run = run
         self._paths = paths
         self._settings = settings
         self._note = note
-        self._sleep = sleep
+        self._rows = WandbRows(run, paths.folder, settings, note)
         self._about: dict[str, JsonValue] | None = None
         self._summary: dict[str, JsonValue] = {}
         self._notebook = Notebook(paths.tracking / "told.json")
@@ -118,34 +100,7 @@ class WandbTracker:
 
     def log(self, row: Row) -> None:
         """Log one row; a medium that cannot be drawn or uploaded is noted and left out."""
-        values: dict[str, Any] = {**row.values, STEP: row.step, "_timestamp": row.time}
-        tries = 0
-        while drawn := self._drawn(row):
-            try:
-                self._run.log(values | drawn, step=row.position, commit=True)
-                return
-            except (CommError, requests.RequestException) as error:
-                # Media ask the server as they are logged. In an outage they wait, not go missing.
-                names, reason = ", ".join(drawn), first_line(error)
-                tries += answers(self._settings, self._settings.base_url)
-                if tries >= (MOST_REFUSALS if _is_refusal(error) else MOST_TROUBLES):
-                    self._note(f"{names} of step {row.step} not shown: W&B refuses: {reason}")
-                    break
-                self._note(f"W&B did not take {names}, which waits for it: {reason}")
-                self._sleep(OUTAGE_SECONDS)
-            except Exception as error:
-                self._note(f"{', '.join(drawn)} of step {row.step} not shown: {error}")
-                break
-        self._run.log(values, step=row.position, commit=True)
-
-    def _drawn(self, row: Row) -> dict[str, Any]:
-        drawn: dict[str, Any] = {}
-        for name, media in row.media.items():
-            try:
-                drawn[name] = draw(name, media, self._paths.folder)
-            except (OSError, ValueError) as error:
-                self._note(f"{name} of step {row.step} not shown: {error}")
-        return drawn
+        self._rows.log(row)
 
     def summarize(self, values: Mapping[str, JsonValue]) -> None:
         """Set summary values."""
@@ -305,13 +260,6 @@ class WandbTracker:
         for folder in (*self._fragments(), *stagings):
             if folder not in (self.files, self._data):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether a server that answers will say the same again."""
-    response = getattr(getattr(error, "exc", None) or error, "response", None)
-    status = getattr(response, "status_code", None)
-    return status is None or (status < 500 and status not in _PASSES)
 
 
 def _do(remote: Remote, name: str) -> bool:

@@ -5,30 +5,22 @@ from typing import Any
 
 import pytest
 import requests
-from tracked_runs import RUN
 from wandb.errors import CommError
 
 from midcourse.contract.media import Table
-from midcourse.contract.paths import RunPaths
-from midcourse.tracking import wandb_tracker
+from midcourse.tracking import wandb_rows
 from midcourse.tracking.settings import TrackingSettings
 from midcourse.tracking.tracker import Row
-from midcourse.tracking.wandb_tracker import MOST_REFUSALS, MOST_TROUBLES, WandbTracker
+from midcourse.tracking.wandb_rows import MOST_REFUSALS, MOST_TROUBLES, WandbRows
 
 
 class SdkRun:
     """As much of the SDK's run as rows need; `log` refuses media so many times."""
 
-    offline = True
-    starting_step = 0
-
-    def __init__(self, folder: Path, refusals: int, error: Exception) -> None:
-        self.dir = str(folder / "run" / "files")
+    def __init__(self, refusals: int, error: Exception) -> None:
         self.refusals = refusals
         self.error = error
         self.rows: list[set[str]] = []
-
-    def define_metric(self, *_: Any, **__: Any) -> None: ...
 
     def log(self, values: dict[str, Any], *, step: int, commit: bool) -> None:
         if "table" in values and self.refusals:
@@ -65,13 +57,11 @@ def test_media_wait_for_a_server_that_is_away_and_not_for_one_that_refuses(
     answers: bool,
     is_shown: bool,
 ) -> None:
-    monkeypatch.setattr(wandb_tracker, "answers", lambda *_: answers)
-    run, notes, waits = SdkRun(tmp_path, refusals, error), list[str](), list[float]()
-    tracker = WandbTracker(
-        run, RunPaths(tmp_path, RUN), TrackingSettings(), notes.append, sleep=waits.append
-    )
+    monkeypatch.setattr(wandb_rows, "answers", lambda *_: answers)
+    run, notes, waits = SdkRun(refusals, error), list[str](), list[float]()
+    rows = WandbRows(run, tmp_path, TrackingSettings(), notes.append, waits.append)
     table = Table(columns=["a"], rows=[[1]])
-    tracker.log(Row(0, 0, 1.0, {"loss": 0.5}, {"table": table}))
+    rows.log(Row(0, 0, 1.0, {"loss": 0.5}, {"table": table}))
     assert run.rows == [{"loss", "step", "table"} if is_shown else {"loss", "step"}]
     assert len(waits) == (refusals if is_shown else refusals - 1)
     assert ("W&B refuses: no" in notes[-1]) is not is_shown
