@@ -13,6 +13,7 @@ from midcourse.contract.wandb_source import parse_source
 from midcourse.tracking.errands import NeverDone
 from midcourse.tracking.home import is_held
 from midcourse.tracking.keepsakes import staging_folder
+from midcourse.tracking.sending import FINISH_SECONDS
 from midcourse.tracking.settings import TrackingMode, TrackingSettings
 from midcourse.tracking.status import read_status
 from midcourse.tracking.supervisor import EXIT_ANOTHER
@@ -114,6 +115,7 @@ class ParentCheckpoint:
                     "midcourse.tracking",
                     str(self._paths.folder),
                     "--again",
+                    f"--finish-seconds={FINISH_SECONDS:g}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
